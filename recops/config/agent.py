@@ -1,0 +1,41 @@
+"""Recipe section `agent`: the tools, prompts and reward that training, evaluation and use share."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from recops.config.section import Section
+
+ItemField = Literal["title", "category", "store", "price", "rating"]
+
+
+class RewardConfig(Section):
+    """Weights of the reward's terms (AgenticRec, RecThinker); 0 switches a term off."""
+
+    ndcg: float
+    absent: float
+    invalid: float
+    tool_bonus: float
+    call_cost: float
+
+
+class AgentConfig(Section):
+    """What the agent sees, may call and is paid for."""
+
+    tools: tuple[str, ...]
+    max_calls: Annotated[int, Field(ge=0, le=10)]
+    num_ranked: Annotated[int, Field(ge=1)]
+    history_length: Annotated[int, Field(ge=1)]
+    history_fields: tuple[ItemField, ...]
+    candidate_fields: tuple[ItemField, ...]
+    popularity_window_days: Annotated[int, Field(ge=1)]
+    max_title_characters: Annotated[int, Field(ge=10)]
+    max_completion_tokens: Annotated[int, Field(ge=16)]
+    reward: RewardConfig
+
+    @field_validator("tools")
+    @classmethod
+    def _no_tool_twice(cls, tools: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(tools)) != len(tools):
+            raise ValueError("a tool is named twice")
+        return tools

@@ -1,0 +1,36 @@
+"""Recipe section `raw_data`: where interactions and items come from."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from recops.config.section import Section
+
+
+class SimulatedStoreConfig(Section):
+    """A seeded store whose users have planted kinds."""
+
+    kind: Literal["simulated_store"]
+    num_users: Annotated[int, Field(ge=10)]
+    num_items: Annotated[int, Field(ge=50)]
+    num_days: Annotated[int, Field(ge=30)]
+    interactions_per_user: Annotated[float, Field(ge=3)]
+
+
+class AmazonReviews2023Config(Section):
+    """The published JSON-lines files, plain or .gz. `${NAME}` in `folder` is read from the environment."""
+
+    kind: Literal["amazon_reviews_2023"]
+    folder: Path
+    reviews: str
+    meta: str
+
+
+SourceConfig = Annotated[SimulatedStoreConfig | AmazonReviews2023Config, Field(discriminator="kind")]
+
+
+class RawDataConfig(Section):
+    """Settings of the stage `raw_data`."""
+
+    source: SourceConfig

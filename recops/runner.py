@@ -1,0 +1,122 @@
+"""Runs one stage under the contract that every stage keeps: lock, verified inputs, resume, manifest, rename, MLflow.
+
+The same call serves DVC, the Dagster asset, the command line and the tests.
+"""
+
+import dataclasses
+import importlib
+import importlib.metadata
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recops.artifacts import content_sha256, exclusive, staged, verify, write_json, write_manifest
+from recops.config.recipe import Recipe
+from recops.paths import Layout
+from recops.stage import STAGES, Stage, StageName
+from recops.stage_io import StageIO
+from recops.tracking import tracked_run
+from recops.versioning import code_sha256, git_commit
+
+REPORT = "report.json"
+_RUN_ID = "mlflow_run_id"
+_LIBRARIES = ("torch", "transformers", "trl", "peft", "great_expectations", "polars", "pyarrow", "numpy")
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What one execution left behind."""
+
+    artefact: Path
+    report: dict[str, Any]
+    run_id: str
+    fingerprint: str
+
+
+def run_stage(name: StageName, *, recipe: Recipe, root: Path, force: bool = False) -> StageResult:
+    """Run a stage of `recipe` and put its artefact into place.
+
+    An execution that was interrupted is resumed when settings, code and inputs are unchanged; `force` starts clean.
+
+    Raises:
+        InputError: an input is missing or damaged, a setting does not fit it, or another process runs this stage.
+    """
+    layout, stage = Layout(root, recipe.name), STAGES[name]
+    with exclusive(layout.lock(name)):
+        facts = _facts(stage, recipe, layout)
+        fingerprint = content_sha256(facts)
+        checkpoints = _checkpoints(layout.checkpoints(name), fingerprint, force=force)
+        resumed = checkpoints / _RUN_ID
+        with tracked_run(
+            root,
+            experiment=recipe.name,
+            name=name,
+            parameters=flatten(facts["settings"]),
+            tags=_tags(stage, recipe, root, facts, fingerprint),
+            resume=resumed.read_text(encoding="utf-8") if resumed.is_file() else None,
+        ) as tracker:
+            resumed.write_text(tracker.run_id, encoding="utf-8")
+            with staged(layout.artefact(name)) as out:
+                io = StageIO(name, layout, out, checkpoints, tracker)
+                report = _call(stage, io, recipe)
+                write_json(out / REPORT, report)
+                write_manifest(out, {**facts, "fingerprint": fingerprint})
+            tracker.log_metrics(_numbers(report), step=None)
+        shutil.rmtree(layout.checkpoints(name))
+        return StageResult(layout.artefact(name), report, tracker.run_id, fingerprint)
+
+
+def settings_of(stage: Stage, recipe: Recipe) -> dict[str, Any]:
+    """Return the sections of a recipe that a stage reads, as plain values."""
+    sections = recipe.model_dump(mode="json")
+    return {key: sections[key] for key in (*stage.shared, stage.name)}
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, keys joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        flat.update(flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value})
+    return flat
+
+
+def _facts(stage: Stage, recipe: Recipe, layout: Layout) -> dict[str, Any]:
+    """Everything that decides the artefact's content. No time and no path: equal facts must give equal bytes."""
+    return {
+        "stage": stage.name,
+        "recipe": recipe.name,
+        "settings": settings_of(stage, recipe),
+        "code_sha256": code_sha256(Path(__file__).parent.parent, stage.name),
+        "inputs": {name: content_sha256(verify(layout.artefact(name))["files"]) for name in stage.reads},
+        "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
+    }
+
+
+def _checkpoints(folder: Path, fingerprint: str, *, force: bool) -> Path:
+    """Return the folder of this fingerprint's checkpoints; those of others are of no use and go."""
+    mine = folder / fingerprint[:16]
+    for other in folder.glob("*"):
+        if force or other != mine:
+            shutil.rmtree(other)
+    mine.mkdir(parents=True, exist_ok=True)
+    return mine
+
+
+def _tags(stage: Stage, recipe: Recipe, root: Path, facts: dict[str, Any], fingerprint: str) -> dict[str, str]:
+    inputs = {f"input.{name}": digest for name, digest in facts["inputs"].items()}
+    commit = git_commit(root)
+    return {"recipe": recipe.name, "stage": stage.name, "git_commit": commit, "fingerprint": fingerprint, **inputs}
+
+
+def _call(stage: Stage, io: StageIO, recipe: Recipe) -> dict[str, Any]:
+    module, _, name = stage.function.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    shared = {key: getattr(recipe, key) for key in stage.shared}
+    return dataclasses.asdict(function(io, getattr(recipe, stage.name), **shared))
+
+
+def _numbers(report: Mapping[str, Any]) -> dict[str, float]:
+    return {key: float(value) for key, value in flatten(report).items() if isinstance(value, (int, float))}
