@@ -1,0 +1,134 @@
+"""Uncertainty of a mean over samples: bootstrap over users.
+
+Samples of one user are not independent, so users are resampled with all their samples (cluster bootstrap). Shape
+suffixes: N samples, U users, M columns of values, R draws.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_MAX_WEIGHTS = 4_000_000
+"""Weights (draws x users) that are held at once: 32 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean over samples and the ends of its percentile bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A paired difference of means, its interval, and the two-sided bootstrap p-value of "no difference"."""
+
+    mean: float
+    low: float
+    high: float
+    p_value: float
+
+
+def bootstrap_interval(
+    values_N: ArrayLike, users_N: ArrayLike, *, draws: int, confidence: float, seed: int
+) -> Interval:
+    """Return the mean of `values_N` and its percentile interval under resampling of users.
+
+    Args:
+        values_N: one finite number per sample.
+        users_N: the user of each sample.
+        draws: number of bootstrap resamples, at least 1.
+        confidence: coverage of the interval, in (0, 1).
+        seed: equal seeds give equal intervals.
+
+    Raises:
+        ValueError: there is no sample, a value is not finite, or shapes or settings do not fit.
+    """
+    values_N1 = np.asarray(values_N, dtype=np.float64).reshape(-1, 1)
+    return bootstrap_intervals(values_N1, users_N, draws=draws, confidence=confidence, seed=seed)[0]
+
+
+def bootstrap_intervals(
+    values_NM: ArrayLike, users_N: ArrayLike, *, draws: int, confidence: float, seed: int
+) -> list[Interval]:
+    """As `bootstrap_interval`, for M columns over the same resamples of users."""
+    values = np.asarray(values_NM, dtype=np.float64)
+    means_RM = bootstrap_means(values, users_N, draws=draws, seed=seed)
+    low_M, high_M = _percentiles(means_RM, confidence)
+    columns = zip(values.mean(axis=0), low_M, high_M, strict=True)
+    return [Interval(float(mean), float(low), float(high)) for mean, low, high in columns]
+
+
+def paired_difference(
+    a_N: ArrayLike, b_N: ArrayLike, users_N: ArrayLike, *, draws: int, confidence: float, seed: int
+) -> Difference:
+    """Return the mean of `a_N - b_N` on the same samples, its interval and its p-value, resampling users.
+
+    The p-value is twice the smaller share of resampled differences on either side of 0, with one added to both counts
+    (Davison and Hinkley 1997, section 4.2), so that it is never 0.
+
+    Raises:
+        ValueError: as `bootstrap_interval`.
+    """
+    a, b = np.asarray(a_N, dtype=np.float64), np.asarray(b_N, dtype=np.float64)
+    if a.shape != b.shape:
+        raise ValueError(f"paired values: found shapes {a.shape} and {b.shape}; expected one value of each per sample")
+    delta_N1 = (a - b).reshape(-1, 1)
+    means_R = bootstrap_means(delta_N1, users_N, draws=draws, seed=seed)[:, 0]
+    low, high = _percentiles(means_R, confidence)
+    tail = min(int((means_R <= 0).sum()), int((means_R >= 0).sum()))
+    p_value = min(1.0, 2.0 * (tail + 1) / (draws + 1))
+    return Difference(float(delta_N1.mean()), float(low), float(high), p_value)
+
+
+def bootstrap_means(values_NM: ArrayLike, users_N: ArrayLike, *, draws: int, seed: int) -> NDArray[np.float64]:
+    """Return the mean over samples of each of M columns in each of R resamples of users, shape (R, M).
+
+    Raises:
+        ValueError: as `bootstrap_interval`.
+    """
+    values, users = _checked(values_NM, users_N, draws)
+    _, user_of_sample_N, counts_U = np.unique(users, return_inverse=True, return_counts=True)
+    num_users = len(counts_U)
+    sums_UM = np.stack([np.bincount(user_of_sample_N, column, num_users) for column in values.T], axis=1)
+    totals_UM = np.concatenate([sums_UM, counts_U[:, None].astype(np.float64)], axis=1)
+    resampled = np.concatenate([weights_RU @ totals_UM for weights_RU in _weights(num_users, draws, seed)])
+    means_RM: NDArray[np.float64] = resampled[:, :-1] / resampled[:, -1:]
+    return means_RM
+
+
+def _weights(num_users: int, draws: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Yield how often each user occurs in each resample, some resamples at a time."""
+    generator = np.random.default_rng(seed)
+    chunk = max(1, _MAX_WEIGHTS // num_users)
+    for start in range(0, draws, chunk):
+        rows = min(chunk, draws - start)
+        picked_RU = generator.integers(num_users, size=(rows, num_users))
+        picked_RU += np.arange(rows)[:, None] * num_users
+        counts = np.bincount(picked_RU.ravel(), minlength=rows * num_users)
+        yield counts.reshape(rows, num_users).astype(np.float64)
+
+
+def _percentiles(means: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence: found {confidence}; expected a number between 0 and 1")
+    tail = (1 - confidence) / 2
+    ends: NDArray[np.float64] = np.quantile(means, [tail, 1 - tail], axis=0)
+    return ends
+
+
+def _checked(values_NM: ArrayLike, users_N: ArrayLike, draws: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    values, users = np.asarray(values_NM, dtype=np.float64), np.asarray(users_N)
+    if values.ndim != 2 or not len(values) or len(values) != len(users):
+        raise ValueError(
+            f"values: found shapes {values.shape} and {users.shape}; expected one user per sample, not none"
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(f"values: found {np.count_nonzero(~np.isfinite(values))} not finite; expected numbers")
+    if draws < 1:
+        raise ValueError(f"draws: found {draws}; expected at least 1")
+    return values, users
