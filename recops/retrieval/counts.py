@@ -1,0 +1,35 @@
+"""How often items were taken before a moment: one binary search per item over all events, none of them at the moment.
+
+Shape suffixes: E events, K asked items.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+
+
+class EventCounts:
+    """Events ordered by (item, time), under one integer key each, so that K items are searched in one call."""
+
+    def __init__(self, items_E: NDArray[np.int32], timestamps_E: Integers) -> None:
+        self._times = np.unique(timestamps_E)
+        moments_E = np.searchsorted(self._times, timestamps_E)
+        self._keys = np.sort(items_E.astype(np.int64) * self._stride + moments_E)
+
+    @property
+    def _stride(self) -> int:
+        return len(self._times) + 1
+
+    def before(self, items_K: Integers, timestamp: int) -> Integers:
+        """Return how many events of each item lie strictly before `timestamp`, shape (K,)."""
+        return self._up_to(items_K, timestamp) - np.searchsorted(self._keys, items_K * self._stride)
+
+    def within(self, items_K: Integers, start: int, end: int) -> Integers:
+        """Return how many events of each item lie at or after `start` and strictly before `end`, shape (K,)."""
+        return self._up_to(items_K, end) - self._up_to(items_K, start)
+
+    def _up_to(self, items_K: Integers, timestamp: int) -> Integers:
+        moment = np.searchsorted(self._times, timestamp)
+        places: Integers = np.searchsorted(self._keys, items_K * self._stride + moment)
+        return places

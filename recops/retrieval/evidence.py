@@ -1,0 +1,134 @@
+"""Scores of candidates for a sample: the one truth behind the agent's tools and behind the baselines.
+
+Fitted things (SASRec, text statistics) come from `tool_fit`; counts and events run up to strictly before the sample's
+time; the user's own history is the sample's. Nothing reads the target. Shape suffixes: K asked items, N neighbours.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recops.config.agent import AgentConfig
+from recops.data.samples import SampleStore
+from recops.errors import InputError
+from recops.records import Sample
+from recops.retrieval.counts import EventCounts
+from recops.retrieval.sasrec import SasRec, load_sasrec
+from recops.retrieval.states import SampleStates, UserStates
+from recops.retrieval.text import TextIndex, flat_ranges
+from recops.seeds import sub_seed
+
+USER_EMBEDDINGS = "user_embeddings.parquet"
+MILLISECONDS_PER_DAY = 86_400_000
+
+Scores = NDArray[np.float64]
+Items = NDArray[np.int64]
+
+
+class Evidence:
+    """Every score is an array of the shape of `items`, higher is better, NaN where the evidence cannot say.
+
+    The state of a sample is computed on its first use and kept; `prepare` does so for many at once.
+    """
+
+    def __init__(
+        self, store: SampleStore, model: SasRec, users: UserStates, *, text_history_length: int, seed: int
+    ) -> None:
+        self.store = store
+        self._seed, self._text_history_length = seed, text_history_length
+        self._known_items = model.known_items.numpy()
+        self._embeddings = model.item_embedding.weight.detach().numpy()
+        self._states = SampleStates(model, users)
+        self._counts = EventCounts(store.item, store.timestamp)
+        self._user_starts = np.searchsorted(store.user, np.arange(store.num_users + 1)).astype(np.int64)
+        self._text = TextIndex(store.items, np.flatnonzero(self._known_items))
+
+    @classmethod
+    def load(cls, splits: Path, sasrec: Path, agent: AgentConfig, seed: int) -> "Evidence":
+        """Open the folders of `validated_splits` and `sasrec_embeddings`.
+
+        Raises:
+            InputError: a file is missing or damaged, or the two folders do not belong together.
+        """
+        store, model = SampleStore.load(splits), load_sasrec(sasrec)
+        if model.num_items != store.num_items:
+            step = "Run the stage sasrec_embeddings again."
+            expected = f"{store.num_items}, as in {splits}"
+            raise InputError(sasrec, found=f"{model.num_items} items", expected=expected, next_step=step)
+        return cls(store, model, _read_users(sasrec), text_history_length=agent.history_length, seed=seed)
+
+    def prepare(self, sample_ids: Iterable[int]) -> None:
+        """Compute the states of samples in batches, so that a score costs microseconds later."""
+        missing = [int(i) for i in sample_ids if int(i) not in self._states]
+        if missing:
+            self._states.keep([self.store.sample(i) for i in missing])
+
+    def next_item(self, sample: Sample, items: Sequence[int]) -> Scores:
+        """SASRec's next-item score; NaN for items never seen in `tool_fit`, and for a history without any seen item."""
+        asked_K = _asked(items)
+        scores_K = (self._embeddings[asked_K] @ self._states.of(sample).vector).astype(np.float64)
+        return np.where(self._known_items[asked_K], scores_K, np.nan)
+
+    def text_similarity(self, sample: Sample, items: Sequence[int]) -> Scores:
+        """Recency-weighted mean TF-IDF cosine to the latest items of the history; NaN where there is no text."""
+        latest = [event.item for event in sample.history[-self._text_history_length :]]
+        return self._text.similarity(latest, _asked(items))
+
+    def popularity(self, sample: Sample, items: Sequence[int], window_days: int | None) -> Scores:
+        """How often all users took an item strictly before the sample, ever or in the last `window_days` days."""
+        asked_K = _asked(items)
+        if window_days is None:
+            return self._counts.before(asked_K, sample.timestamp).astype(np.float64)
+        start = sample.timestamp - window_days * MILLISECONDS_PER_DAY
+        return self._counts.within(asked_K, start, sample.timestamp).astype(np.float64)
+
+    def similar_users(self, sample: Sample, items: Sequence[int]) -> Scores:
+        """How often the users with the nearest SASRec states took an item strictly before the sample, by cosine.
+
+        NaN for every item when the history has no state.
+        """
+        asked_K, state = _asked(items), self._states.of(sample)
+        if not len(state.users):
+            return np.full(len(asked_K), np.nan)
+        starts_N = self._user_starts[state.users]
+        rows, owner = flat_ranges(starts_N, self._user_starts[state.users + 1] - starts_N)
+        weights = np.where(self.store.timestamp[rows] < sample.timestamp, state.cosines[owner], 0.0)
+        taken_I = np.asarray(np.bincount(self.store.item[rows], weights, self.store.num_items + 1), dtype=np.float64)
+        return taken_I[asked_K]
+
+    def order(self, scores: Scores, sample: Sample, items: Sequence[int], purpose: str) -> tuple[list[int], list[int]]:
+        """Return positions by score, best first, and the positions that cannot be scored (NaN), in seeded order.
+
+        Ties are in seeded order too. The seeded order depends on the sample, the purpose and the item, never on where
+        the item stands in the list: the list's order tells nothing.
+        """
+        ties_K = _hashed(_asked(items), sub_seed(self._seed, "order", purpose, sample.sample_id))
+        unknown_K = np.isnan(scores)
+        order_K = np.lexsort((ties_K, -np.nan_to_num(scores), unknown_K)).tolist()
+        num_known = len(order_K) - int(unknown_K.sum())
+        return order_K[:num_known], order_K[num_known:]
+
+
+def _read_users(sasrec: Path) -> UserStates:
+    path = sasrec / USER_EMBEDDINGS
+    if not path.is_file():
+        step = "Run the stage sasrec_embeddings again."
+        raise InputError(path, found="no file", expected="states of users", next_step=step)
+    table = pl.read_parquet(path).sort("user")
+    vectors = table["embedding"].list.to_array(len(table["embedding"][0])).to_numpy()
+    return UserStates(table["user"].to_numpy().astype(np.int64), vectors.astype(np.float32))
+
+
+def _asked(items: Sequence[int]) -> Items:
+    return np.asarray(items, dtype=np.int64)
+
+
+def _hashed(items_K: Items, seed: int) -> NDArray[np.uint64]:
+    """SplitMix64 (Steele, Lea and Flood 2014) of seed and item: a random order without the cost of a generator."""
+    mixed = items_K.astype(np.uint64) + np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

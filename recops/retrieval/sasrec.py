@@ -1,0 +1,158 @@
+"""Self-attentive sequential recommender (Kang and McAuley 2018, arXiv 1808.09781), pre-norm.
+
+Shape suffixes: B users in the batch, L positions, D width, I items (with padding: I+1), N histories. Item 0 is padding;
+histories are left-padded, oldest first. Positions count from the first real item, so that padding changes nothing and
+the state after a prefix is the same in training and in use. Training lives in `fit`, the loss in `loss`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.functional import gelu, scaled_dot_product_attention
+
+from recops.artifacts import read_json, write_json
+from recops.errors import InputError
+from recops.retrieval.batches import Sequences, length_batches, pad_left
+
+PADDING = 0
+WEIGHTS, SETTINGS = "model.safetensors", "config.json"
+
+
+class Block(nn.Module):
+    """Causal self-attention and a feed-forward layer, each behind a LayerNorm and a residual connection."""
+
+    def __init__(self, width: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.attention_norm, self.feed_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.query_key_value, self.mix = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.expand, self.contract = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
+        """Return the new states, shape (B, L, D); `mask_B1LL` is true where a position may look."""
+        x_BLD = x_BLD + self.dropout(self.mix(self._attend(self.attention_norm(x_BLD), mask_B1LL)))
+        hidden = self.dropout(gelu(self.expand(self.feed_norm(x_BLD))))
+        states: Tensor = x_BLD + self.dropout(self.contract(hidden))
+        return states
+
+    def _attend(self, x_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
+        B, L, D = x_BLD.shape
+        split = self.query_key_value(x_BLD).view(B, L, 3, self.num_heads, D // self.num_heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4)
+        dropout = self.dropout.p if self.training else 0.0
+        mixed = scaled_dot_product_attention(query, key, value, attn_mask=mask_B1LL, dropout_p=dropout)
+        return mixed.transpose(1, 2).reshape(B, L, D)
+
+
+class SasRec(nn.Module):
+    """States of item sequences, and item embeddings that both enter and score: score = state . embedding.
+
+    `known_items` (I+1 booleans, saved with the weights) marks the items that the model was fitted on.
+    """
+
+    known_items: Tensor
+
+    def __init__(
+        self, num_items: int, *, width: int, num_layers: int, num_heads: int, max_length: int, dropout: float
+    ) -> None:
+        super().__init__()
+        if width % num_heads:
+            step = "Change one of them in the recipe."
+            expected = f"a multiple of num_heads ({num_heads})"
+            raise InputError("sasrec_embeddings.width", found=width, expected=expected, next_step=step)
+        self.settings = {
+            "num_items": num_items,
+            "width": width,
+            "num_layers": num_layers,
+            "num_heads": num_heads,
+            "max_length": max_length,
+            "dropout": dropout,
+        }
+        self.num_items, self.width, self.max_length = num_items, width, max_length
+        self.item_embedding = nn.Embedding(num_items + 1, width, padding_idx=PADDING)
+        self.position_embedding = nn.Embedding(max_length, width)
+        self.blocks = nn.ModuleList(Block(width, num_heads, dropout) for _ in range(num_layers))
+        self.final_norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("known_items", torch.zeros(num_items + 1, dtype=torch.bool))
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for name, parameter in self.named_parameters():
+            if name.endswith("weight") and parameter.ndim == 2:
+                nn.init.normal_(parameter, std=0.02 if "embedding" not in name else self.width**-0.5)
+        with torch.no_grad():
+            self.item_embedding.weight[PADDING] = 0.0
+            self.position_embedding.weight *= 0.1
+
+    def forward(self, items_BL: Tensor) -> Tensor:
+        """Return the state after each position, float32, shape (B, L, D); states at padding mean nothing."""
+        real_BL = items_BL != PADDING
+        positions_BL = (real_BL.long().cumsum(dim=1) - 1).clamp(min=0)
+        x_BLD = self.item_embedding(items_BL) + self.position_embedding(positions_BL)
+        x_BLD, mask_B1LL = self.dropout(x_BLD), attention_mask(real_BL)
+        for block in self.blocks:
+            x_BLD = block(x_BLD, mask_B1LL)
+        states: Tensor = self.final_norm(x_BLD)
+        return states
+
+
+def attention_mask(real_BL: Tensor) -> Tensor:
+    """Return which positions each position may look at, shape (B, 1, L, L): real ones up to itself.
+
+    A padding position looks at itself, for a row that may look nowhere becomes NaN.
+    """
+    length = real_BL.shape[1]
+    causal_LL = torch.ones(length, length, dtype=torch.bool, device=real_BL.device).tril()
+    itself_LL = torch.eye(length, dtype=torch.bool, device=real_BL.device)
+    return (causal_LL & real_BL[:, None, None, :]) | itself_LL
+
+
+def encode_histories(model: SasRec, histories: Sequence[Sequence[int]], batch_size: int) -> NDArray[np.float32]:
+    """Return the state after each history, shape (N, D).
+
+    Items that the model was not fitted on are left out; of the rest the last `max_length` count. A history with nothing
+    left has no state: its row is NaN.
+    """
+    known = model.known_items.numpy()
+    kept = [[item for item in history if known[item]][-model.max_length :] for history in histories]
+    sequences = Sequences.of(kept)
+    states_ND = np.full((len(kept), model.width), np.nan, dtype=np.float32)
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for rows in length_batches(sequences.lengths, batch_size):
+            items_BL = torch.from_numpy(pad_left(sequences, rows))
+            states_ND[rows] = model(items_BL)[:, -1].numpy()
+    model.train(was_training)
+    return states_ND
+
+
+def save_sasrec(model: SasRec, folder: Path) -> None:
+    """Write `model.safetensors` and `config.json` into an existing folder."""
+    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS)
+    write_json(folder / SETTINGS, model.settings)
+
+
+def load_sasrec(folder: Path) -> SasRec:
+    """Return the model of a folder, in evaluation mode.
+
+    Raises:
+        InputError: a file is missing, or weights and settings do not belong together.
+    """
+    step = "Run the stage sasrec_embeddings again."
+    for name in (WEIGHTS, SETTINGS):
+        if not (folder / name).is_file():
+            raise InputError(folder / name, found="no file", expected="a fitted SASRec", next_step=step)
+    model = SasRec(**read_json(folder / SETTINGS))
+    try:
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except Exception as error:  # safetensors and torch raise their own kinds for damaged or foreign weights
+        raise InputError(folder / WEIGHTS, found=error, expected="weights of config.json", next_step=step) from error
+    return model.eval()

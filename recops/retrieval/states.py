@@ -1,0 +1,81 @@
+"""SASRec states of samples, and the users whose states are nearest, computed on first use and kept.
+
+Shape suffixes: U users with a state, D width, N neighbours.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recops.records import Sample
+from recops.retrieval.index import nearest
+from recops.retrieval.sasrec import SasRec, encode_histories
+
+NUM_SIMILAR_USERS = 50
+_BATCH_SIZE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class UserStates:
+    """Users (U,), ascending, and their states after their last `tool_fit` interaction (U, D)."""
+
+    users: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleState:
+    """State of a sample's history (D,), and the nearest users (N,) with their cosines (N,), negative ones as 0.
+
+    Without a known item in the history the state is NaN and there are no neighbours.
+    """
+
+    vector: NDArray[np.float32]
+    users: NDArray[np.int64]
+    cosines: NDArray[np.float32]
+
+
+class SampleStates:
+    """Answers for the samples of a store, which are frozen; a sample with a negative id is computed every time."""
+
+    def __init__(self, model: SasRec, users: UserStates) -> None:
+        self._model, self._users = model, users
+        self._kept: dict[int, SampleState] = {}
+
+    def __contains__(self, sample_id: int) -> bool:
+        return sample_id in self._kept
+
+    def of(self, sample: Sample) -> SampleState:
+        """Return the state of one sample."""
+        if sample.sample_id < 0:
+            return self._compute([sample])[0]
+        if sample.sample_id not in self._kept:
+            self.keep([sample])
+        return self._kept[sample.sample_id]
+
+    def keep(self, samples: Sequence[Sample]) -> None:
+        """Compute the states of many samples in batches."""
+        states = self._compute(samples)
+        self._kept.update((sample.sample_id, state) for sample, state in zip(samples, states, strict=True))
+
+    def _compute(self, samples: Sequence[Sample]) -> list[SampleState]:
+        histories = [[event.item for event in sample.history] for sample in samples]
+        vectors_SD = encode_histories(self._model, histories, _BATCH_SIZE)
+        has_state = np.isfinite(vectors_SD[:, 0])
+        rows_SN, cosines_SN = self._neighbours(samples, np.nan_to_num(vectors_SD))
+        real_SN = np.isfinite(cosines_SN) & has_state.reshape(-1, 1)
+        return [
+            SampleState(vector, self._users.users[rows[real]], np.maximum(cosines[real], 0.0))
+            for vector, rows, cosines, real in zip(vectors_SD, rows_SN, cosines_SN, real_SN, strict=True)
+        ]
+
+    def _neighbours(
+        self, samples: Sequence[Sample], vectors_SD: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Nearest users of each sample; the sample's own user is none of them."""
+        asked = np.asarray([sample.user for sample in samples], dtype=np.int64)
+        places = np.minimum(np.searchsorted(self._users.users, asked), len(self._users.users) - 1)
+        own_rows = np.where(self._users.users[places] == asked, places, -1)
+        return nearest(vectors_SD, self._users.vectors, NUM_SIMILAR_USERS, excluded_Q=own_rows)
