@@ -96,16 +96,20 @@ def _replace(temporary: Path, folder: Path) -> None:
 
 
 @contextmanager
-def exclusive(lock: Path) -> Iterator[None]:
+def exclusive(lock: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold `lock` for the block. The kernel frees it when the process dies, so that a kill never leaves it behind.
 
+    Args:
+        lock: the file to lock; it is created and stays, with the holder's process id in it.
+        wait: until it is free, rather than raise.
+
     Raises:
-        InputError: another process holds it; the message says which.
+        InputError: another process holds it and `wait` is false; the message says which.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a+", encoding="utf-8") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             file.seek(0)
             holder = file.read().strip() or "unknown"

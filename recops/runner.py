@@ -12,17 +12,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recops.artifacts import content_sha256, exclusive, staged, verify, write_json, write_manifest
+from recops.artifacts import MANIFEST, content_sha256, exclusive, staged, verify, write_json, write_manifest
 from recops.config.recipe import Recipe
+from recops.errors import InputError
 from recops.paths import Layout
 from recops.stage import STAGES, Stage, StageName
 from recops.stage_io import StageIO
 from recops.tracking import tracked_run
-from recops.versioning import code_sha256, git_commit
+from recops.versioning import CODE_ROOT, code_sha256, git_commit
 
 REPORT = "report.json"
 _RUN_ID = "mlflow_run_id"
-_LIBRARIES = ("torch", "transformers", "trl", "peft", "great_expectations", "polars", "pyarrow", "numpy")
+_LIBRARIES = (
+    "great_expectations",
+    "lightgbm",
+    "numpy",
+    "peft",
+    "polars",
+    "pyarrow",
+    "scikit-learn",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "trl",
+)
 
 
 @dataclass(frozen=True)
@@ -35,17 +48,26 @@ class StageResult:
     fingerprint: str
 
 
-def run_stage(name: StageName, *, recipe: Recipe, root: Path, force: bool = False) -> StageResult:
+def run_stage(
+    name: StageName, *, recipe: Recipe, root: Path, force: bool = False, tags: Mapping[str, str] | None = None
+) -> StageResult:
     """Run a stage of `recipe` and put its artefact into place.
 
     An execution that was interrupted is resumed when settings, code and inputs are unchanged; `force` starts clean.
+
+    Args:
+        name: the stage.
+        recipe: its settings.
+        root: the project's root.
+        force: ignore the checkpoints of an interrupted execution.
+        tags: who started the run, beside the tags that every run gets in MLflow.
 
     Raises:
         InputError: an input is missing or damaged, a setting does not fit it, or another process runs this stage.
     """
     layout, stage = Layout(root, recipe.name), STAGES[name]
     with exclusive(layout.lock(name)):
-        facts = _facts(stage, recipe, layout)
+        facts = stage_facts(name, recipe, root)
         fingerprint = content_sha256(facts)
         checkpoints = _checkpoints(layout.checkpoints(name), fingerprint, force=force)
         resumed = checkpoints / _RUN_ID
@@ -54,7 +76,7 @@ def run_stage(name: StageName, *, recipe: Recipe, root: Path, force: bool = Fals
             experiment=recipe.name,
             name=name,
             parameters=flatten(facts["settings"]),
-            tags=_tags(stage, recipe, root, facts, fingerprint),
+            tags={**(tags or {}), **_tags(stage, recipe, root, facts, fingerprint)},
             resume=resumed.read_text(encoding="utf-8") if resumed.is_file() else None,
         ) as tracker:
             resumed.write_text(tracker.run_id, encoding="utf-8")
@@ -64,8 +86,45 @@ def run_stage(name: StageName, *, recipe: Recipe, root: Path, force: bool = Fals
                 write_json(out / REPORT, report)
                 write_manifest(out, {**facts, "fingerprint": fingerprint})
             tracker.log_metrics(_numbers(report), step=None)
+            for attached in (REPORT, MANIFEST):
+                tracker.log_file(layout.artefact(name) / attached)
         shutil.rmtree(layout.checkpoints(name))
         return StageResult(layout.artefact(name), report, tracker.run_id, fingerprint)
+
+
+def stage_facts(name: StageName, recipe: Recipe, root: Path) -> dict[str, Any]:
+    """Return everything that decides an artefact's content. No time and no path: equal facts must give equal bytes.
+
+    Raises:
+        InputError: an input is missing or damaged.
+    """
+    layout, stage = Layout(root, recipe.name), STAGES[name]
+    return {
+        "stage": name,
+        "recipe": recipe.name,
+        "settings": settings_of(stage, recipe),
+        "code_sha256": code_sha256(CODE_ROOT, name),
+        "inputs": {read: content_sha256(verify(layout.artefact(read))["files"]) for read in stage.reads},
+        "libraries": {library: importlib.metadata.version(library) for library in _LIBRARIES},
+    }
+
+
+def check_unchanged(name: StageName, recipe: Recipe, root: Path) -> None:
+    """Check that a finished artefact was made from what lies there now.
+
+    `dvc commit` records dependencies as they are *after* a run; after a change during the run that would be a lie.
+
+    Raises:
+        InputError: the recipe, the code or an input changed while the stage ran.
+    """
+    artefact = Layout(root, recipe.name).artefact(name)
+    manifest, now = verify(artefact), stage_facts(name, recipe, root)
+    changed = [key for key, value in now.items() if manifest[key] != value]
+    if changed:
+        again = f"recops run --recipe {recipe.name} --from {name}"
+        step = f"The artefact stays, but DVC does not record it. Run again: {again}"
+        found = f"{', '.join(changed)} changed while the stage ran"
+        raise InputError(artefact, found=found, expected="the same at the end as at the start", next_step=step)
 
 
 def settings_of(stage: Stage, recipe: Recipe) -> dict[str, Any]:
@@ -81,18 +140,6 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         name = f"{prefix}{key}"
         flat.update(flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value})
     return flat
-
-
-def _facts(stage: Stage, recipe: Recipe, layout: Layout) -> dict[str, Any]:
-    """Everything that decides the artefact's content. No time and no path: equal facts must give equal bytes."""
-    return {
-        "stage": stage.name,
-        "recipe": recipe.name,
-        "settings": settings_of(stage, recipe),
-        "code_sha256": code_sha256(Path(__file__).parent.parent, stage.name),
-        "inputs": {name: content_sha256(verify(layout.artefact(name))["files"]) for name in stage.reads},
-        "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
-    }
 
 
 def _checkpoints(folder: Path, fingerprint: str, *, force: bool) -> Path:

@@ -6,8 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from recops.artifacts import exclusive
+
 MLFLOW_DATABASE = "mlflow.db"
 MLFLOW_ARTIFACTS = "mlartifacts"
+MLFLOW_PORT = 5000
 
 
 class Tracker(Protocol):
@@ -64,6 +67,27 @@ def open_client(root: Path) -> Any:
     return MlflowClient(tracking_uri=store_uri(root))
 
 
+def prepare_store(root: Path, experiment: str) -> str:
+    """Create the store and the experiment where they do not exist, one process at a time; return the experiment's id.
+
+    Two processes that create the SQLite store side by side break each other's migration.
+    """
+    with exclusive(root / "checkpoints" / "mlflow.lock", wait=True):
+        client = open_client(root)
+        found = client.get_experiment_by_name(experiment)
+        if found:
+            return str(found.experiment_id)
+        # Absolute, for a relative one depends on the folder from which the server was started.
+        location = None if os.environ.get("MLFLOW_TRACKING_URI") else (root / MLFLOW_ARTIFACTS / experiment).as_uri()
+        return str(client.create_experiment(experiment, artifact_location=location))
+
+
+def run_url(root: Path, run_id: str) -> str:
+    """Return the address of a run in the MLflow server that `make ui` starts."""
+    experiment_id = open_client(root).get_run(run_id).info.experiment_id
+    return f"http://127.0.0.1:{MLFLOW_PORT}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
 @contextmanager
 def tracked_run(
     root: Path,
@@ -84,10 +108,13 @@ def tracked_run(
         tags: what the run is found by.
         resume: identifier of the run that a retry continues, or None for a new run.
     """
+    experiment_id = prepare_store(root, experiment)
     client = open_client(root)
-    run_id = resume or _create_run(client, root, experiment, name, parameters, tags)
-    if resume:
+    if resume and _exists(client, resume):
+        run_id = resume
         client.update_run(run_id, status="RUNNING")
+    else:
+        run_id = _create_run(client, experiment_id, name, parameters, tags)
     try:
         yield MlflowTracker(client, run_id)
     except BaseException as error:
@@ -97,14 +124,23 @@ def tracked_run(
     client.set_terminated(run_id, status="FINISHED")
 
 
+def _exists(client: Any, run_id: str) -> bool:
+    """Whether the store still holds a run; a person may have deleted it, or the store, before the retry."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+
+
 def _create_run(
-    client: Any, root: Path, experiment: str, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]
+    client: Any, experiment_id: str, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]
 ) -> str:
     from mlflow.entities import Param
 
-    found = client.get_experiment_by_name(experiment)
-    location = None if os.environ.get("MLFLOW_TRACKING_URI") else (root / MLFLOW_ARTIFACTS / experiment).as_uri()
-    experiment_id = found.experiment_id if found else client.create_experiment(experiment, artifact_location=location)
     run_id: str = client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id
     client.log_batch(run_id, params=[Param(key, str(value)[:6000]) for key, value in parameters.items()])
     return run_id

@@ -1,15 +1,26 @@
 """The only door to git and DVC, and the answer to "which code made this": a stage's modules, derived from imports."""
 
+import os
+import shutil
 import subprocess
+import time
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import grimp
+import yaml
 
 from recops.artifacts import content_sha256, file_sha256
+from recops.errors import InputError
 from recops.stage import STAGES, StageName
 
 PACKAGE = "recops"
+CODE_ROOT = Path(__file__).resolve().parent.parent
+DVC_LOCK = "dvc.lock"
+
+_BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
+_SECONDS_BETWEEN_TRIES = 1.0
 
 
 def code_files(stage: StageName) -> tuple[str, ...]:
@@ -32,6 +43,78 @@ def git_commit(root: Path) -> str:
     return result.stdout.strip() if result.returncode == 0 else "unversioned"
 
 
+def run_dvc(root: Path, *arguments: str, wait_seconds: float = 120.0) -> str:
+    """Run a DVC command in `root` and return what it printed; wait while another DVC command holds the lock.
+
+    Raises:
+        InputError: DVC is not installed, is still busy after `wait_seconds`, or fails.
+    """
+    command = [dvc_executable(), *arguments]
+    # DVC unpickles its disk cache, and its default place is writable by every user of the machine.
+    environment = {**os.environ, "DVC_SITE_CACHE_DIR": str(root / ".dvc" / "tmp" / "site")}
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+        if result.returncode == 0:
+            return result.stdout
+        busy = any(sign in result.stderr for sign in _BUSY)
+        if not busy or time.monotonic() > deadline:
+            raise _dvc_error(arguments, result.stderr, busy=busy)
+        time.sleep(_SECONDS_BETWEEN_TRIES)
+
+
+def dvc_executable() -> str:
+    """Return the DVC command: the checkout's own environment first, then the PATH.
+
+    Raises:
+        InputError: there is none.
+    """
+    own = CODE_ROOT / ".venv-dvc" / "bin" / "dvc"
+    found = str(own) if own.is_file() else shutil.which("dvc")
+    if found is None:
+        raise InputError(own, found="no file, and no dvc on the PATH", expected="DVC", next_step="Run: make setup")
+    return found
+
+
+def commit_stage(root: Path, stage: StageName, recipe: str) -> dict[str, Any]:
+    """Record a finished stage in dvc.lock (`dvc commit`) and return its entry there.
+
+    Raises:
+        InputError: DVC does not know the stage for this recipe, or fails.
+    """
+    run_dvc(root, "commit", "--force", f"{stage}@{recipe}")
+    return locked_stage(root, stage, recipe)
+
+
+def locked_stage(root: Path, stage: StageName, recipe: str) -> dict[str, Any]:
+    """Return what dvc.lock says about a stage.
+
+    Raises:
+        InputError: dvc.lock does not hold it.
+    """
+    lock = root / DVC_LOCK
+    content = yaml.safe_load(lock.read_text(encoding="utf-8")) if lock.is_file() else {}
+    entry = content.get("stages", {}).get(f"{stage}@{recipe}")
+    if entry is None:
+        step = f"Run: recops run --recipe {recipe}"
+        raise InputError(lock, found=f"no {stage}@{recipe}", expected="a recorded stage", next_step=step)
+    return dict(entry)
+
+
+def output_hash(entry: dict[str, Any]) -> str:
+    """Return the hash that dvc.lock gives to the artefact of a stage: equal artefacts have equal hashes."""
+    [output] = entry["outs"]
+    return str(output["md5"])
+
+
+def _dvc_error(arguments: tuple[str, ...], message: str, *, busy: bool) -> InputError:
+    what = f"dvc {' '.join(arguments)}"
+    if busy:
+        step = "Wait for the other DVC command; if none runs, remove .dvc/tmp/lock and .dvc/tmp/rwlock."
+        return InputError(what, found=message.strip(), expected="a free DVC lock", next_step=step)
+    return InputError(what, found=message.strip(), expected="success", next_step="Mend what DVC names, then run again.")
+
+
 @cache
 def _import_graph() -> grimp.ImportGraph:
     return grimp.build_graph(PACKAGE, cache_dir=None, exclude_type_checking_imports=True)
@@ -39,5 +122,4 @@ def _import_graph() -> grimp.ImportGraph:
 
 def _file(module: str) -> str:
     path = module.replace(".", "/")
-    package = Path(__file__).parent.parent / path / "__init__.py"
-    return f"{path}/__init__.py" if package.is_file() else f"{path}.py"
+    return f"{path}/__init__.py" if (CODE_ROOT / path / "__init__.py").is_file() else f"{path}.py"
