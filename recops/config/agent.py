@@ -20,7 +20,11 @@ class RewardConfig(Section):
 
 
 class AgentConfig(Section):
-    """What the agent sees, may call and is paid for."""
+    """What the agent sees, may call and is paid for.
+
+    The three lists of fields say what stands for an item in the history of the prompt, beside a candidate's letter in
+    the prompt, and in the answers of the tools that describe items.
+    """
 
     tools: tuple[str, ...]
     max_calls: Annotated[int, Field(ge=0, le=10)]
@@ -28,6 +32,7 @@ class AgentConfig(Section):
     history_length: Annotated[int, Field(ge=1)]
     history_fields: tuple[ItemField, ...]
     candidate_fields: tuple[ItemField, ...]
+    tool_fields: tuple[ItemField, ...]
     popularity_window_days: Annotated[int, Field(ge=1)]
     max_title_characters: Annotated[int, Field(ge=10)]
     max_completion_tokens: Annotated[int, Field(ge=16)]

@@ -1,0 +1,114 @@
+"""Every word that the agent is shown or taught to write, short because a small model reads it.
+
+A label always follows a space (` A`), so that it is the same token in the prompt, in a tool's answer and in the answer
+of the agent. The functions that render messages need no toolbox: synthetic episodes are written with them as well.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transformers.utils.chat_template_utils import get_json_schema
+
+from recops.agent.answer import PREFIX, num_expected
+from recops.agent.environment import tool_method
+from recops.config.agent import AgentConfig
+from recops.records import Direction, Task, label
+from recops.tools.context import render_order, spaced
+from recops.tools.toolbox import Toolbox, suite
+
+__all__ = [
+    "SYSTEM",
+    "THOUGHTS",
+    "answer_message",
+    "call_message",
+    "prompt_messages",
+    "render_answer",
+    "render_order",
+    "request_line",
+    "task_messages",
+    "tool_message",
+    "tool_schemas",
+]
+
+SYSTEM = (
+    "Find out what the user takes next. Call tools, one a turn, then write one line: Answer: and letters, best first."
+)
+
+THOUGHTS: dict[str, str] = {
+    "get_user_history": "I look at what the user took.",
+    "get_item_info": "I look at one candidate.",
+    "rank_by_next_item": "I ask what follows this history.",
+    "rank_by_similarity": "I ask what is like this history.",
+    "rank_by_popularity": "I ask what is popular.",
+    "get_similar_users": "I ask what similar users took.",
+    "analyze_candidates": "I group the candidates.",
+    "answer": "I know enough.",
+}
+"""The fixed first-person sentence before a call of a tool, and before the answer."""
+
+
+def task_messages(task: Task, toolbox: Toolbox, agent: AgentConfig) -> list[dict[str, str]]:
+    """Return the prompt of a task: a system message, equal for all tasks, and a user message."""
+    items = [event.item for event in task.sample.history[-agent.history_length :]]
+    text = toolbox.item_text
+    history = [text.line(item, agent.history_fields) for item in items] if agent.history_fields else []
+    shown = [text.line(item, agent.candidate_fields) for item in task.candidates] if agent.candidate_fields else []
+    request = request_line(task.direction, num_expected(task, agent))
+    return prompt_messages(request, history=history, num_candidates=len(task.candidates), candidates=shown)
+
+
+def prompt_messages(
+    request: str, *, history: Sequence[str], num_candidates: int, candidates: Sequence[str]
+) -> list[dict[str, str]]:
+    """Return system and user message.
+
+    Args:
+        request: first line of the user message, see `request_line`.
+        history: one clean line per item, oldest first; empty to leave the block out.
+        num_candidates: how many labels there are.
+        candidates: one clean line per candidate; empty to list the labels alone.
+    """
+    labels = [label(place) for place in range(num_candidates)]
+    lines = [request, *(["History:", *history] if history else [])]
+    if candidates:
+        lines += ["Candidates:", *(f" {name} | {text}" for name, text in zip(labels, candidates, strict=True))]
+    else:
+        lines += [f"Candidates:{spaced(labels)}"]
+    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "\n".join(lines)}]
+
+
+def request_line(direction: Direction, num_ranked: int) -> str:
+    """Return the first line of the user message."""
+    if direction == "rank":
+        return f"Rank the {num_ranked} candidates most likely to be taken next."
+    return f"Which of the two is {direction.upper()} likely to be taken next?"
+
+
+def render_answer(labels: Sequence[str]) -> str:
+    """Return the answer line: `Answer: C A B`."""
+    return PREFIX + spaced(labels)
+
+
+def answer_message(labels: Sequence[str]) -> dict[str, Any]:
+    """Return the last message of an episode, as the agent writes it."""
+    return {"role": "assistant", "content": f"{THOUGHTS['answer']}\n{render_answer(labels)}"}
+
+
+def call_message(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message that calls one tool, as the agent writes it and as TRL parses it."""
+    call = {"type": "function", "function": {"name": tool, "arguments": dict(arguments)}}
+    return {"role": "assistant", "content": THOUGHTS[tool], "tool_calls": [call]}
+
+
+def tool_message(tool: str, content: str) -> dict[str, Any]:
+    """Return the message with a tool's answer, as TRL's loop appends it."""
+    return {"role": "tool", "name": tool, "content": content}
+
+
+def tool_schemas(agent: AgentConfig) -> list[dict[str, Any]]:
+    """Return the JSON schemas of the suite's tools, equal to those that TRL renders for the environment's methods.
+
+    They are in alphabetical order, for TRL lists methods with `inspect.getmembers`.
+    """
+    functions = suite(agent)
+    return [get_json_schema(tool_method(functions[name]).__get__(object())) for name in sorted(functions)]
