@@ -1,0 +1,63 @@
+"""Plays the trained policies on frozen samples.
+
+Every policy plays the same samples greedily, through the same tools. An invalid answer counts as an absent target:
+leaving those episodes out would reward a policy for failing on the hard ones.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recops.agent.policy import Policy
+from recops.agent.rollout import play
+from recops.config.agent import AgentConfig
+from recops.data.samples import SampleStore
+from recops.evaluate.episode_table import episodes_from_frame, episodes_to_frame
+from recops.records import Episode, SliceName, Task
+from recops.seeds import sub_seed
+from recops.stage import StageName
+from recops.tools.toolbox import Toolbox
+
+AGENT_STAGES: tuple[StageName, ...] = ("base_policy", "sft_checkpoint", "grpo_model", "ppr_model")
+"""Stages whose artefact is a policy, in the order of training."""
+
+GREEDY = 0.0
+
+
+def chosen_samples(store: SampleStore, slice_name: SliceName, max_samples: int, seed: int) -> NDArray[np.int32]:
+    """Return the samples that every system is measured on: all of the slice, or a seeded subset, ascending."""
+    sample_ids = store.sample_ids(slice_name)
+    if len(sample_ids) <= max_samples:
+        return np.sort(sample_ids)
+    generator = np.random.default_rng(sub_seed(seed, "evaluation", slice_name))
+    return np.sort(generator.choice(sample_ids, size=max_samples, replace=False))
+
+
+def ranking_tasks(store: SampleStore, sample_ids: NDArray[np.int32]) -> list[Task]:
+    """Return one list-wise task per sample, candidates in their frozen order."""
+    samples = [store.sample(int(sample_id)) for sample_id in sample_ids]
+    return [Task(sample, sample.candidates, "rank") for sample in samples]
+
+
+def play_policy(
+    folder: Path, tasks: Sequence[Task], toolbox: Toolbox, agent: AgentConfig, *, seed: int, batch_size: int
+) -> list[Episode]:
+    """Return one greedy episode per task, in the order of the tasks, played by the policy in `folder`."""
+    policy = Policy.load(folder)
+    return play(policy, tasks, toolbox, agent, temperature=GREEDY, seed=seed, batch_size=batch_size)
+
+
+def kept_or_played(
+    kept: Path, folder: Path, tasks: Sequence[Task], toolbox: Toolbox, agent: AgentConfig, *, seed: int, batch_size: int
+) -> list[Episode]:
+    """Return the episodes that an interrupted evaluation kept in the file `kept`, or play and keep them."""
+    if not kept.is_file():
+        episodes = play_policy(folder, tasks, toolbox, agent, seed=seed, batch_size=batch_size)
+        unfinished = kept.with_suffix(".partial")
+        episodes_to_frame(folder.name, episodes).write_parquet(unfinished)
+        unfinished.rename(kept)
+    # Read back in both cases: a resumed report must not differ from an uninterrupted one in anything.
+    return episodes_from_frame(pl.read_parquet(kept), toolbox.store)

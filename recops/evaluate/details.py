@@ -1,0 +1,75 @@
+"""What the report knows beside the main table: warm and cold targets, differences, calls, ranks, the valid slice."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from recops.config.evaluation_reports import EvaluationConfig
+from recops.data.samples import SLICE_CODES, SampleStore
+from recops.evaluate.episode_facts import calls_by_kind, calls_by_tool
+from recops.evaluate.systems import Comparison, paired_differences, rank_histogram, tables_by_system
+from recops.evaluate.wording import reading
+from recops.records import SliceName
+
+Details = dict[str, Any]
+
+
+def describe(
+    comparison: Comparison,
+    store: SampleStore,
+    tools: tuple[str, ...],
+    *,
+    num_ranked: int,
+    config: EvaluationConfig,
+    seed: int,
+) -> Details:
+    """Return everything about the compared systems but their main metrics, as plain values."""
+    kinds = _kind_by_user(store)
+    return {
+        "data": data_facts(store),
+        "warm": _part(comparison, comparison.warm, config, seed),
+        "cold": _part(comparison, ~comparison.warm, config, seed),
+        "differences": [
+            {**asdict(paired), "reading": reading(paired)} for paired in paired_differences(comparison, config, seed)
+        ],
+        "rank_histogram": {system.name: rank_histogram(system, num_ranked) for system in comparison.systems},
+        "calls_by_tool": {agent.name: calls_by_tool(agent.episodes, tools) for agent in comparison.agents},
+        "calls_by_kind": {agent.name: calls_by_kind(agent.episodes, kinds, tools) for agent in comparison.agents}
+        if kinds
+        else {},
+    }
+
+
+def data_facts(store: SampleStore) -> dict[str, Any]:
+    """Return counts, and the first and last day (UTC) of each time slice."""
+    return {
+        "num_users": store.num_users,
+        "num_items": store.num_items,
+        "num_interactions": len(store.item),
+        "num_test_samples": len(store.sample_ids("test")),
+        "slices": {name: _slice_facts(store, name) for name in SLICE_CODES},
+    }
+
+
+def _slice_facts(store: SampleStore, name: SliceName) -> dict[str, Any]:
+    times = store.timestamp[store.slice_code == SLICE_CODES[name]]
+    if not len(times):
+        return {"num_interactions": 0}
+    return {"num_interactions": len(times), "first": _day(times.min()), "last": _day(times.max())}
+
+
+def _part(comparison: Comparison, kept_N: Any, config: EvaluationConfig, seed: int) -> dict[str, Any]:
+    tables = tables_by_system(comparison, kept_N, config, seed)
+    return {"num_samples": int(np.count_nonzero(kept_N)), "systems": tables}
+
+
+def _kind_by_user(store: SampleStore) -> Mapping[int, str]:
+    """Planted kinds, where the data has a truth (the simulated store)."""
+    return dict(enumerate(store.users["kind"].to_list())) if "kind" in store.users.columns else {}
+
+
+def _day(milliseconds: int) -> str:
+    return datetime.fromtimestamp(int(milliseconds) / 1000, tz=UTC).strftime("%Y-%m-%d")

@@ -1,0 +1,58 @@
+"""What played episodes have in common: invalid answers, calls, and whether an answer merely repeats a tool."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from recops.records import Episode, label
+
+
+def invalid_fraction(episodes: Sequence[Episode]) -> float:
+    """Return the share of episodes without a valid answer."""
+    return float(np.mean([episode.answer.error is not None for episode in episodes]))
+
+
+def calls_per_episode(episodes: Sequence[Episode]) -> float:
+    """Return the mean number of tool calls, failed ones counted."""
+    return float(np.mean([len(episode.calls) for episode in episodes]))
+
+
+def copied_fraction(episodes: Sequence[Episode], num_ranked: int) -> float | None:
+    """Return the share of valid answers that repeat one tool's own order, or None without any valid answer."""
+    valid = [episode for episode in episodes if episode.answer.error is None]
+    return float(np.mean([copied_tool(episode, num_ranked) is not None for episode in valid])) if valid else None
+
+
+def copied_tool(episode: Episode, num_ranked: int) -> str | None:
+    """Return the first called tool whose leading `num_ranked` candidates are the answer, item by item, or None."""
+    for call in episode.calls:
+        order = tool_order(call.answer, episode.task.candidates)
+        if order and order[:num_ranked] == episode.answer.ranking:
+            return call.tool
+    return None
+
+
+def tool_order(answer: str, candidates: Sequence[int]) -> tuple[int, ...]:
+    """Return the items of an ordering tool's answer, the unknown ones last; empty if the tool gives no order."""
+    item_by_label = {label(position): item for position, item in enumerate(candidates)}
+    lines = dict(line.partition(":")[::2] for line in answer.splitlines())
+    if "Order" not in lines:
+        return ()
+    words = f"{lines['Order']} {lines.get('Unknown', '')}".split()
+    return tuple(item_by_label[word] for word in words if word in item_by_label)
+
+
+def calls_by_tool(episodes: Sequence[Episode], tools: Sequence[str]) -> dict[str, float]:
+    """Return the mean number of calls per episode for each of `tools`."""
+    counts = Counter(call.tool for episode in episodes for call in episode.calls)
+    return {tool: counts[tool] / len(episodes) for tool in tools}
+
+
+def calls_by_kind(
+    episodes: Sequence[Episode], kind_by_user: Mapping[int, str], tools: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return, per planted kind of user, the mean number of calls per episode for each of `tools`."""
+    kinds = sorted({kind_by_user[episode.task.sample.user] for episode in episodes})
+    groups = {kind: [one for one in episodes if kind_by_user[one.task.sample.user] == kind] for kind in kinds}
+    return {kind: calls_by_tool(group, tools) for kind, group in groups.items()}

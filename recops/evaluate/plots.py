@@ -1,0 +1,141 @@
+"""Plots of the report as inline SVG: text stays text, colours follow the page's theme, equal data gives equal bytes.
+
+matplotlib draws with placeholder colours that are then replaced by CSS variables of the page, so that one drawing is
+readable in light and dark. Identifiers are salted per plot, for several drawings stand in one document.
+"""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+_TEXT, _GRID = "#010203", "#020304"
+_SERIES = ("#030405", "#040506", "#050607", "#060708")
+_BASELINE, _BEST = "#070809", "#08090a"
+_VARIABLES = {
+    _TEXT: "var(--text)",
+    _GRID: "var(--grid)",
+    _BASELINE: "var(--baseline)",
+    _BEST: "var(--agent)",
+    **{colour: f"var(--series-{number + 1})" for number, colour in enumerate(_SERIES)},
+}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.size": 10,
+    "text.color": _TEXT,
+    "axes.edgecolor": _GRID,
+    "axes.labelcolor": _TEXT,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": _GRID,
+    "grid.linewidth": 0.6,
+    "xtick.color": _TEXT,
+    "ytick.color": _TEXT,
+    "legend.frameon": False,
+}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One system's mean and interval; `is_agent` decides the colour."""
+
+    name: str
+    mean: float
+    low: float
+    high: float
+    is_agent: bool
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve over training steps."""
+
+    name: str
+    steps: Sequence[int]
+    values: Sequence[float]
+
+
+def bars_svg(bars: Sequence[Bar], *, xlabel: str, alt: str) -> str:
+    """Draw horizontal bars with intervals, the first one on top."""
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": alt}):
+        figure = Figure(figsize=(7.6, 0.42 * len(bars) + 0.9), layout="constrained")
+        axes = figure.subplots()
+        places = np.arange(len(bars))
+        means = np.array([bar.mean for bar in bars])
+        reach = np.array([[bar.mean - bar.low, bar.high - bar.mean] for bar in bars]).T
+        colours = [_BEST if bar.is_agent else _BASELINE for bar in bars]
+        axes.barh(places, means, color=colours, height=0.62)
+        axes.errorbar(means, places, xerr=reach, fmt="none", color=_TEXT, elinewidth=1.2, capsize=3)
+        axes.set_yticks(places, [bar.name for bar in bars])
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel(xlabel)
+        return _svg(figure, alt)
+
+
+def differences_svg(bars: Sequence[Bar], *, xlabel: str, alt: str) -> str:
+    """Draw points with intervals around a line at zero, the first one on top."""
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": alt}):
+        figure = Figure(figsize=(7.6, 0.38 * len(bars) + 0.9), layout="constrained")
+        axes = figure.subplots()
+        for place, bar in enumerate(bars):
+            colour = _BEST if bar.is_agent else _BASELINE
+            axes.plot([bar.low, bar.high], [place, place], color=colour, linewidth=2.4, solid_capstyle="butt")
+            axes.plot([bar.mean], [place], marker="o", color=colour, markersize=6)
+        axes.axvline(0, color=_TEXT, linewidth=1)
+        axes.set_yticks(range(len(bars)), [bar.name for bar in bars])
+        axes.set_ylim(len(bars) - 0.5, -0.5)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel(xlabel)
+        return _svg(figure, alt)
+
+
+def curves_svg(panels: Mapping[str, Sequence[Line]], *, alt: str) -> str:
+    """Draw one panel per quantity, up to three in a row, each with one line per model."""
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": alt}):
+        figure = Figure(figsize=(3.3 * columns, 2.5 * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        names = list(dict.fromkeys(line.name for lines in panels.values() for line in lines))
+        for axes, (title, lines) in zip(grid, panels.items(), strict=False):
+            _panel(axes, title, lines, names)
+        for axes in grid[len(panels) :]:
+            axes.set_axis_off()
+        return _svg(figure, alt)
+
+
+def _panel(axes: Axes, title: str, lines: Sequence[Line], names: Sequence[str]) -> None:
+    for line in lines:
+        colour = _SERIES[names.index(line.name) % len(_SERIES)]
+        marker = "o" if len(line.steps) == 1 else None
+        axes.plot(line.steps, line.values, color=colour, label=line.name, linewidth=1.5, marker=marker)
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel("step", fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.legend(fontsize=8)
+
+
+def _svg(figure: Figure, alt: str) -> str:
+    """Return the drawing as an element of an HTML page, with `alt` as its text for screen readers."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    drawing = buffer.getvalue()
+    drawing = drawing[drawing.index("<svg") :]
+    # A style element inside a drawing would apply to the whole page, which sets the same rule for its drawings.
+    drawing = re.sub(r"<(metadata|style)\b.*?</\1>", "", drawing, flags=re.DOTALL)
+    # Groups carry plain identifiers that repeat in every drawing, and nothing refers to them.
+    drawing = re.sub(r'<g id="[^"]*"', "<g", drawing)
+    drawing = re.sub(r"font-family: [^;\"]*; ?", "", drawing)
+    for colour, variable in _VARIABLES.items():
+        drawing = drawing.replace(colour, variable)
+    return drawing.replace("<svg", f'<svg role="img" aria-label="{escape(alt, quote=True)}"', 1).strip()

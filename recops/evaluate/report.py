@@ -1,0 +1,181 @@
+"""The stage `evaluation_reports`: every system on the same frozen candidates, as files and as one page."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recops.artifacts import read_json, write_json
+from recops.config.agent import AgentConfig
+from recops.config.evaluation_reports import EvaluationConfig
+from recops.errors import InputError
+from recops.evaluate.agent import AGENT_STAGES, chosen_samples, kept_or_played, ranking_tasks
+from recops.evaluate.curves import read_curves
+from recops.evaluate.details import describe
+from recops.evaluate.page import Page, render_page
+from recops.evaluate.systems import MAIN_METRIC, Comparison, System, compare, cut, metrics_by_system
+from recops.evaluate.tables import write_tables
+from recops.records import SliceName
+from recops.stage_io import StageIO
+from recops.tools.toolbox import Toolbox
+
+BASELINE_RANKINGS = "rankings.parquet"
+PAGE = "report.html"
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """The numbers of one evaluation.
+
+    `systems` and `valid` hold the mean of every metric by system (`valid` is empty when no valid sample is played);
+    `differences` holds what each paired difference in NDCG@10 shows, in a sentence.
+    """
+
+    num_samples: int
+    num_test_samples: int
+    candidates_sha256: str
+    best_system: str
+    systems: dict[str, dict[str, float]]
+    valid: dict[str, dict[str, float]]
+    differences: list[str]
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What both slices are measured with."""
+
+    io: StageIO
+    toolbox: Toolbox
+    baselines: pl.DataFrame
+    folders: Mapping[Any, Path]
+    config: EvaluationConfig
+    agent: AgentConfig
+    seed: int
+
+
+def run_evaluation(io: StageIO, config: EvaluationConfig, *, seed: int, agent: AgentConfig) -> EvaluationReport:
+    """Play the policies, join the baselines' ranks, write metrics, tables, plots' data and the page.
+
+    An interrupted evaluation resumes with the policies that have not played yet.
+
+    Raises:
+        InputError: an input is missing or damaged, or the baselines lack a sample that the agents play.
+    """
+    splits, sasrec = io.input("validated_splits"), io.input("sasrec_embeddings")
+    scene = _Scene(
+        io=io,
+        toolbox=Toolbox.load(splits, sasrec, agent, seed),
+        baselines=pl.read_parquet(io.input("baselines") / BASELINE_RANKINGS),
+        folders={stage: io.input(stage) for stage in AGENT_STAGES},
+        config=config,
+        agent=agent,
+        seed=seed,
+    )
+    comparison = _measure(scene, "test", config.max_samples)
+    valid = _measure(scene, "valid", config.max_valid_samples) if config.max_valid_samples else None
+    metrics = {
+        "recipe": io.layout.recipe,
+        "seed": seed,
+        "num_samples": len(comparison.sample_ids),
+        "candidates_sha256": read_json(splits / "splits.json")["candidates_sha256"],
+        "systems": metrics_by_system(comparison, config, agent.num_ranked, seed),
+    }
+    return _write(scene, comparison, valid, metrics)
+
+
+def _measure(scene: _Scene, slice_name: SliceName, max_samples: int) -> Comparison:
+    """Return every system on the chosen samples of one slice."""
+    store = scene.toolbox.store
+    sample_ids = chosen_samples(store, slice_name, max_samples, scene.seed)
+    baselines = baseline_systems(scene.baselines, slice_name, sample_ids, scene.agent.num_ranked)
+    return compare(store, sample_ids, [*baselines, *_agents(scene, slice_name, sample_ids)])
+
+
+def baseline_systems(
+    rankings: pl.DataFrame, slice_name: SliceName, sample_ids: NDArray[np.int32], num_ranked: int
+) -> list[System]:
+    """Return the baselines' ranks on `sample_ids`, cut like an agent's list, in the order of the file.
+
+    Raises:
+        InputError: a baseline lacks one of the samples.
+    """
+    of_slice = rankings.filter(pl.col("slice") == slice_name)
+    wanted = pl.DataFrame({"sample_id": sample_ids}, schema={"sample_id": pl.Int32})
+    systems = []
+    for name in of_slice["system"].unique(maintain_order=True):
+        ranks = wanted.join(
+            of_slice.filter(pl.col("system") == name), on="sample_id", how="left", maintain_order="left"
+        )
+        missing = ranks["rank"].null_count()
+        if missing or len(ranks) != len(wanted):
+            found = f"{missing} of {len(wanted)} {slice_name} samples without a rank of {name}"
+            step = "Run the stage baselines again."
+            raise InputError(BASELINE_RANKINGS, found=found, expected="one rank per sample", next_step=step)
+        systems.append(System(str(name), cut(ranks["rank"].to_numpy(), num_ranked), ()))
+    return systems
+
+
+def _agents(scene: _Scene, slice_name: SliceName, sample_ids: NDArray[np.int32]) -> list[System]:
+    tasks = ranking_tasks(scene.toolbox.store, sample_ids)
+    systems = []
+    for stage, folder in scene.folders.items():
+        kept = scene.io.checkpoints / f"{slice_name}_{stage}.parquet"
+        print(f"{stage}: {len(tasks)} {slice_name} samples", flush=True)
+        resumed, started = kept.is_file(), time.monotonic()
+        settings = {"seed": scene.seed, "batch_size": scene.config.batch_size}
+        episodes = kept_or_played(kept, folder, tasks, scene.toolbox, scene.agent, **settings)
+        if not resumed:
+            speed = len(tasks) / (time.monotonic() - started)
+            scene.io.tracker.log_metrics({f"episodes_per_second.{slice_name}.{stage}": speed}, step=None)
+        systems.append(System.of_agent(stage, episodes))
+    return systems
+
+
+def _write(
+    scene: _Scene, comparison: Comparison, valid: Comparison | None, metrics: dict[str, Any]
+) -> EvaluationReport:
+    out, store, config, seed = scene.io.out, scene.toolbox.store, scene.config, scene.seed
+    num_ranked = scene.agent.num_ranked
+    details = describe(comparison, store, scene.agent.tools, num_ranked=num_ranked, config=config, seed=seed)
+    details["valid"] = _valid_metrics(scene, valid)
+    curves = read_curves(scene.folders)
+    write_json(out / "metrics.json", metrics)
+    write_json(out / "details.json", details)
+    write_tables(out, comparison, valid, metrics=metrics, curves=curves)
+    page = Page(metrics, details, comparison, curves, config, num_ranked, seed)
+    (out / PAGE).write_text(render_page(page, store), encoding="utf-8")
+    scene.io.tracker.log_file(out / PAGE)
+    return _report(metrics, details)
+
+
+def _valid_metrics(scene: _Scene, valid: Comparison | None) -> dict[str, Any]:
+    if valid is None:
+        return {"num_samples": 0, "systems": {}}
+    systems = metrics_by_system(valid, scene.config, scene.agent.num_ranked, scene.seed)
+    return {"num_samples": len(valid.sample_ids), "systems": systems}
+
+
+def _report(metrics: dict[str, Any], details: dict[str, Any]) -> EvaluationReport:
+    systems = _means(metrics["systems"])
+    return EvaluationReport(
+        num_samples=metrics["num_samples"],
+        num_test_samples=details["data"]["num_test_samples"],
+        candidates_sha256=metrics["candidates_sha256"],
+        best_system=max(systems, key=lambda name: systems[name][MAIN_METRIC]),
+        systems=systems,
+        valid=_means(details["valid"]["systems"]),
+        differences=[difference["reading"] for difference in details["differences"]],
+    )
+
+
+def _means(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return the means of a table of metrics; facts of agents are numbers already."""
+    return {
+        name: {key: value["mean"] if isinstance(value, dict) else value for key, value in values.items()}
+        for name, values in systems.items()
+    }

@@ -1,0 +1,54 @@
+"""Names and numbers as a person reads them."""
+
+from recops.evaluate.systems import MAIN_METRIC, Paired
+
+_NAMES = {
+    "sasrec": "SASRec",
+    "base_policy": "Base policy",
+    "sft_checkpoint": "SFT",
+    "grpo_model": "GRPO",
+    "ppr_model": "PPR",
+    "lambdamart": "LambdaMART",
+    "item_knn": "Item-kNN",
+}
+_METRIC_NAMES = {"hr": "HR", "ndcg": "NDCG", "mrr": "MRR"}
+
+
+def system_name(name: str) -> str:
+    """Return the name of a system or stage for a table."""
+    return _NAMES.get(name, name.replace("_", " ").capitalize())
+
+
+def metric_name(name: str) -> str:
+    """Return the name of a metric for a table: `ndcg@10` becomes `NDCG@10`."""
+    kind, at, cutoff = name.partition("@")
+    return f"{_METRIC_NAMES.get(kind, kind)}{at}{cutoff}"
+
+
+def decimal(value: float, digits: int = 3) -> str:
+    """Return a number without the zero before the point, as the field writes metrics: `.452`, `-.031`, `1.000`."""
+    text = f"{value:.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+
+
+def percent(value: float) -> str:
+    """Return a share as a percentage with one decimal."""
+    return f"{100 * value:.1f} %"
+
+
+def interval(low: float, high: float) -> str:
+    """Return the ends of an interval."""
+    return f"[{decimal(low)}, {decimal(high)}]"
+
+
+def reading(paired: Paired) -> str:
+    """Return what a paired difference shows, in a sentence: a direction only when the interval excludes zero."""
+    one, other = system_name(paired.system), system_name(paired.against)
+    ends, metric = interval(paired.low, paired.high), metric_name(MAIN_METRIC)
+    if paired.low > 0:
+        return f"{one} is above {other} by {decimal(paired.mean)} {ends} in {metric}."
+    if paired.high < 0:
+        return f"{one} is below {other} by {decimal(-paired.mean)} {interval(-paired.high, -paired.low)} in {metric}."
+    return f"No difference shown between {one} and {other} in {metric}: {decimal(paired.mean)} {ends}."
