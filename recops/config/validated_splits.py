@@ -29,7 +29,7 @@ class CandidatesConfig(Section):
     """Frozen candidate sets: the target and `num_candidates - 1` negatives outside the user's history."""
 
     num_candidates: Annotated[int, Field(ge=2, le=100)]
-    negatives: Literal["uniform"]
+    negatives: Literal["uniform", "popularity"]
 
 
 class ValidatedSplitsConfig(Section):

@@ -1,0 +1,128 @@
+"""Samples as the rest of the pipeline reads them: numpy arrays over the artefact of `validated_splits`.
+
+N interaction rows (sorted by user, time, order in the file), S samples, C candidates. Items are indices from 1 (0 is
+padding), users from 0, times are milliseconds since 1970 (UTC). Nothing here can change an artefact.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recops.records import Event, Sample, SliceName
+
+SLICE_CODES: dict[SliceName, int] = {"tool_fit": 0, "policy_train": 1, "valid": 2, "test": 3}
+"""Slice -> its code in `SampleStore.slice_code`, oldest first."""
+
+SAMPLED_SLICES: tuple[SliceName, ...] = ("policy_train", "valid", "test")
+"""Slices whose interactions become samples; `tool_fit` only feeds the tools."""
+
+_SLICE_NAMES: tuple[SliceName, ...] = tuple(SLICE_CODES)
+
+
+class SampleStore:
+    """Interactions, items, users and samples of one `validated_splits`, ready for single look-ups.
+
+    Attributes:
+        items: row i is item i + 1 (columns of docs/artefacts.md).
+        users: row i is user i.
+        user: int32 (N,), `item`: int32 (N,), `timestamp`: int64 (N,), `rating`: float32 (N,) with NaN where absent,
+            `slice_code`: int8 (N,), one of `SLICE_CODES`.
+    """
+
+    def __init__(
+        self, interactions: pl.DataFrame, *, items: pl.DataFrame, users: pl.DataFrame, samples: pl.DataFrame
+    ) -> None:
+        self.items, self.users = items, users
+        self.user = _frozen(interactions["user"], np.int32)
+        self.item = _frozen(interactions["item"], np.int32)
+        self.timestamp = _frozen(interactions["timestamp"], np.int64)
+        self.rating = _frozen(interactions["rating"].fill_null(float("nan")), np.float32)
+        self.slice_code = _frozen(interactions["slice"].replace_strict(SLICE_CODES), np.int8)
+        self._user_start = np.searchsorted(self.user, np.arange(len(users) + 1))  # (U + 1,)
+        self._events: dict[int, tuple[Event, ...]] = {}
+        self._samples = _SampleColumns(samples)
+
+    @classmethod
+    def load(cls, splits: Path) -> "SampleStore":
+        """Read the folder of a `validated_splits` artefact, verified before by `StageIO.input`."""
+        names = ("interactions", "items", "users", "samples")
+        tables = {name: pl.read_parquet(splits / f"{name}.parquet") for name in names}
+        return cls(tables["interactions"], items=tables["items"], users=tables["users"], samples=tables["samples"])
+
+    @property
+    def num_items(self) -> int:
+        """How many items there are; their indices are 1 to `num_items`."""
+        return len(self.items)
+
+    @property
+    def num_users(self) -> int:
+        """How many users there are; their indices are 0 to `num_users` - 1."""
+        return len(self.users)
+
+    def sample_ids(self, slice_name: SliceName) -> NDArray[np.int32]:
+        """Return the ids of a slice's samples, ascending: int32."""
+        assert slice_name in SAMPLED_SLICES, f"{slice_name} has no samples"
+        return np.flatnonzero(self._samples.slice_code == SLICE_CODES[slice_name]).astype(np.int32)
+
+    def sample(self, sample_id: int) -> Sample:
+        """Return one sample, with everything of its user before the target as history, oldest first.
+
+        Raises:
+            IndexError: there is no such sample.
+        """
+        columns = self._samples
+        if not 0 <= sample_id < len(columns.user):
+            raise IndexError(f"sample_id: found {sample_id}; expected 0 to {len(columns.user) - 1}")
+        user = int(columns.user[sample_id])
+        first = int(self._user_start[user])
+        start, end = int(columns.history_start[sample_id]) - first, int(columns.history_end[sample_id]) - first
+        return Sample(
+            sample_id=int(sample_id),
+            user=user,
+            target=int(columns.target[sample_id]),
+            timestamp=int(columns.timestamp[sample_id]),
+            slice=_SLICE_NAMES[columns.slice_code[sample_id]],
+            candidates=tuple(columns.candidates[sample_id].tolist()),
+            history=self._events_of(user)[start:end],
+            target_is_warm=bool(columns.target_is_warm[sample_id]),
+        )
+
+    def user_rows(self, user: int) -> slice:
+        """Return the rows of one user, oldest first."""
+        return slice(int(self._user_start[user]), int(self._user_start[user + 1]))
+
+    def _events_of(self, user: int) -> tuple[Event, ...]:
+        """Every event of a user, built once: samples of one user share their history."""
+        if user not in self._events:
+            rows = self.user_rows(user)
+            triples = zip(
+                self.item[rows].tolist(), self.timestamp[rows].tolist(), self.rating[rows].tolist(), strict=True
+            )
+            self._events[user] = tuple(
+                Event(item, time, None if rating != rating else rating) for item, time, rating in triples
+            )
+        return self._events[user]
+
+
+class _SampleColumns:
+    """The table of samples, a column each; row number = sample id."""
+
+    def __init__(self, samples: pl.DataFrame) -> None:
+        self.user = _frozen(samples["user"], np.int32)
+        self.target = _frozen(samples["target"], np.int32)
+        self.timestamp = _frozen(samples["timestamp"], np.int64)
+        self.slice_code = _frozen(samples["slice"].replace_strict(SLICE_CODES), np.int8)
+        self.history_start = _frozen(samples["history_start"], np.int64)
+        self.history_end = _frozen(samples["history_end"], np.int64)
+        self.target_is_warm = _frozen(samples["target_is_warm"], np.bool_)
+        self.candidates = _frozen(samples["candidates"].explode(), np.int32).reshape(len(samples), -1)  # (S, C)
+
+
+def _frozen(column: pl.Series, dtype: Any) -> NDArray[Any]:
+    """A read-only array: many readers share one store, and none of them may change it."""
+    array = np.ascontiguousarray(column.to_numpy(), dtype=dtype).copy()
+    array.setflags(write=False)
+    return array

@@ -1,0 +1,213 @@
+"""Stage `validated_splits`: accepted rows, indices, four time slices, samples with frozen candidates, quarantine."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from recops.artifacts import write_json
+from recops.config.validated_splits import CandidatesConfig, ValidatedSplitsConfig
+from recops.data.candidates import candidate_set, candidates_sha256, sample_generator
+from recops.data.clean import Screened, k_core, reason_counts, screen
+from recops.data.samples import SAMPLED_SLICES
+from recops.data.time_slices import slice_column, slice_facts, slice_starts
+from recops.errors import InputError
+from recops.records import SliceName
+from recops.stage_io import StageIO
+
+
+@dataclass(frozen=True)
+class SplitsReport:
+    """What one run of `validated_splits` accepted, left out and froze.
+
+    Attributes:
+        slices: per slice its rows, samples, share of cold targets, and first and last time (ISO 8601, UTC).
+        dropped: well-formed rows and possible samples that are left out, per reason.
+        quarantine: rejected rows per table and reason; `quarantine_fraction` is their share of a table.
+        candidates_sha256: equal only for equal samples and candidates.
+    """
+
+    num_users: int
+    num_items: int
+    num_interactions: int
+    num_samples: int
+    slices: dict[SliceName, dict[str, Any]]
+    dropped: dict[str, int]
+    quarantine: dict[str, dict[str, int]]
+    quarantine_fraction: dict[str, float]
+    candidates_sha256: str
+
+
+@dataclass(frozen=True)
+class _Indexed:
+    """Tables with indices in place of ids; see docs/artefacts.md for the columns."""
+
+    interactions: pl.DataFrame
+    items: pl.DataFrame
+    users: pl.DataFrame
+
+
+def run_validated_splits(io: StageIO, config: ValidatedSplitsConfig, *, seed: int) -> SplitsReport:
+    """Write the artefact `validated_splits`.
+
+    Raises:
+        InputError: too many rows are rejected, or too few are left for four slices and the candidate sets.
+    """
+    raw = io.input("raw_data")
+    screened = screen(
+        pl.read_parquet(raw / "interactions.parquet"),
+        pl.read_parquet(raw / "items.parquet"),
+        max_quarantine_fraction=config.max_quarantine_fraction,
+    )
+    core = k_core(
+        screened.interactions,
+        min_per_user=config.min_interactions_per_user,
+        min_per_item=config.min_interactions_per_item,
+    )
+    indexed = _indexed(core, screened.items, _truth(raw), config)
+    samples, dropped = build_samples(indexed.interactions)
+    dropped = {
+        "exact_repeats": screened.num_exact_repeats,
+        "interactions_outside_core": len(screened.interactions) - len(core),
+        "items_outside_core": len(screened.items) - len(indexed.items),
+        **dropped,
+    }
+    samples = _with_candidates(samples, indexed, config.candidates, seed)
+    report = _report(indexed, samples, dropped, screened)
+    _write(io.out, indexed, samples, screened, report)
+    return report
+
+
+def build_samples(interactions: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Return one sample per interaction outside `tool_fit` that has a history, and how many were dropped and why.
+
+    Args:
+        interactions: sorted by user, time, order in the file, with `slice`.
+
+    Returns:
+        The samples without candidates, and counts per reason. A target that stands in its own history is dropped: it
+        would be the one candidate that no negative can match.
+    """
+    rows = interactions.with_row_index("history_end").with_columns(
+        pl.col("history_end").cast(pl.Int64).min().over("user").alias("history_start"),
+        pl.col("history_end").cast(pl.Int64),
+        pl.col("item").cum_count().over("user", "item").alias("times_taken"),
+    )
+    warm = interactions.filter(pl.col("slice") == "tool_fit")["item"].unique()
+    rows = rows.filter(pl.col("slice").is_in(SAMPLED_SLICES))
+    with_history = rows.filter(pl.col("history_end") > pl.col("history_start"))
+    samples = with_history.filter(pl.col("times_taken") == 1)
+    dropped = {
+        "samples_without_history": len(rows) - len(with_history),
+        "samples_with_target_in_history": len(with_history) - len(samples),
+    }
+    columns = ("user", "item", "timestamp", "slice", "history_start", "history_end")
+    samples = samples.select(*columns, pl.col("item").is_in(warm.implode()).alias("target_is_warm"))
+    numbered = samples.rename({"item": "target"}).with_row_index("sample_id")
+    return numbered.with_columns(pl.col("sample_id").cast(pl.Int32)), dropped
+
+
+def _truth(raw: Path) -> pl.DataFrame | None:
+    path = raw / "truth.parquet"
+    return pl.read_parquet(path) if path.is_file() else None
+
+
+def _indexed(
+    core: pl.DataFrame, items: pl.DataFrame, truth: pl.DataFrame | None, config: ValidatedSplitsConfig
+) -> _Indexed:
+    """Number users and items in the order of their ids, so that the order of the source's rows changes nothing."""
+    users = core.select(pl.col("user_id").unique().sort()).with_row_index("user")
+    users = users.with_columns(pl.col("user").cast(pl.Int32))
+    known = items.filter(pl.col("item_id").is_in(core["item_id"].implode())).sort("item_id").drop("row")
+    known = known.with_row_index("item", offset=1).with_columns(pl.col("item").cast(pl.Int32))
+    starts = slice_starts(core["timestamp"], config.slices)
+    interactions = (
+        core.join(users, on="user_id", how="left")
+        .join(known.select("item", "item_id"), on="item_id", how="left")
+        .sort("user", "timestamp", "row")
+        .select("user", "item", "timestamp", "rating", slice_column(starts))
+    )
+    if truth is not None:
+        users = users.join(truth, on="user_id", how="left", maintain_order="left")
+    return _Indexed(interactions, known, users)
+
+
+def _with_candidates(samples: pl.DataFrame, indexed: _Indexed, config: CandidatesConfig, seed: int) -> pl.DataFrame:
+    taken = indexed.interactions["item"].to_numpy()
+    item_counts = np.bincount(taken, minlength=len(indexed.items) + 1)[1:]
+    user_ids, item_ids = indexed.users["user_id"].to_list(), indexed.items["item_id"].to_list()
+    columns = samples.select("user", "target", "timestamp", "history_start", "history_end")
+    sets = [
+        candidate_set(
+            target,
+            taken[start:end],
+            config=config,
+            item_counts=item_counts,
+            generator=sample_generator(seed, user_id=user_ids[user], item_id=item_ids[target - 1], timestamp=timestamp),
+        )
+        for user, target, timestamp, start, end in columns.iter_rows()
+    ]
+    return samples.with_columns(pl.Series("candidates", [row.tolist() for row in sets], dtype=pl.List(pl.Int32)))
+
+
+def _report(indexed: _Indexed, samples: pl.DataFrame, dropped: dict[str, int], screened: Screened) -> SplitsReport:
+    facts = slice_facts(indexed.interactions, samples)
+    for name in SAMPLED_SLICES:
+        if not facts[name]["num_samples"]:
+            raise InputError(
+                f"validated_splits, slice {name}",
+                found=f"no sample among {facts[name]['num_interactions']} interactions",
+                expected="at least one interaction of a user with earlier ones",
+                next_step="Take a larger source, or change validated_splits.slices.",
+            )
+    return SplitsReport(
+        num_users=len(indexed.users),
+        num_items=len(indexed.items),
+        num_interactions=len(indexed.interactions),
+        num_samples=len(samples),
+        slices={name: _readable(fact) for name, fact in facts.items()},
+        dropped=dropped,
+        quarantine=reason_counts(screened.quarantine),
+        quarantine_fraction=screened.fractions,
+        candidates_sha256=candidates_sha256(
+            np.asarray(samples["candidates"].to_list(), dtype=np.int32),
+            users_S=samples["user"].to_numpy(),
+            times_S=samples["timestamp"].to_numpy(),
+            item_ids=indexed.items["item_id"].to_list(),
+        ),
+    )
+
+
+def _readable(facts: dict[str, int]) -> dict[str, Any]:
+    """The facts of one slice with dates, as a person reads them, and the share of cold targets."""
+    shown: dict[str, Any] = {
+        "num_interactions": facts["num_interactions"],
+        "num_samples": facts["num_samples"],
+        "first_time": _iso(facts["first_timestamp"]),
+        "last_time": _iso(facts["last_timestamp"]),
+    }
+    if facts["num_samples"]:
+        shown["cold_target_fraction"] = facts["num_cold_targets"] / facts["num_samples"]
+    return shown
+
+
+def _iso(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC).isoformat(timespec="milliseconds")
+
+
+def _write(out: Path, indexed: _Indexed, samples: pl.DataFrame, screened: Screened, report: SplitsReport) -> None:
+    indexed.interactions.write_parquet(out / "interactions.parquet")
+    indexed.items.write_parquet(out / "items.parquet")
+    indexed.users.write_parquet(out / "users.parquet")
+    samples.write_parquet(out / "samples.parquet")
+    screened.quarantine.write_parquet(out / "quarantine.parquet")
+    write_json(out / "validation.json", {"suites": screened.suites, "quarantine": report.quarantine})
+    splits = {
+        "slices": slice_facts(indexed.interactions, samples),
+        "dropped": report.dropped,
+        "candidates_sha256": report.candidates_sha256,
+    }
+    write_json(out / "splits.json", splits)
