@@ -24,11 +24,13 @@ class RecommendationEnvironment:
         task: what the episode asks.
         calls: the calls that reached a tool of the suite, in order.
         internal_errors: how many exceptions were not the model's mistake.
+        tool_names: what the model may call.
         finish: scores the episode, see `_finish`. An attribute, because TRL would offer a method to the model.
     """
 
     _toolbox: Toolbox
     _agent: AgentConfig
+    tool_names: frozenset[str]
     task: Task
 
     def __init__(self) -> None:
@@ -98,7 +100,7 @@ class RecommendationEnvironment:
         return calls, first
 
     def _judged(self, name: str, arguments: Any, answered: Any, number: int) -> tuple[Call, AnswerError | None]:
-        if name not in self._toolbox.functions:
+        if name not in self.tool_names:
             shown = arguments if isinstance(arguments, dict) else {}
             return Call(name, shown, "unknown tool", failed=True), AnswerError.UNKNOWN_TOOL
         if not isinstance(arguments, dict):
@@ -114,8 +116,8 @@ class RecommendationEnvironment:
 def environment_class(toolbox: Toolbox, agent: AgentConfig) -> type[RecommendationEnvironment]:
     """Return an environment class with exactly the suite's tools as public methods."""
     methods = {name: tool_method(function) for name, function in suite(agent).items()}
-    name = RecommendationEnvironment.__name__
-    return type(name, (RecommendationEnvironment,), {"_toolbox": toolbox, "_agent": agent, **methods})
+    services = {"_toolbox": toolbox, "_agent": agent, "tool_names": frozenset(methods)}
+    return type(RecommendationEnvironment.__name__, (RecommendationEnvironment,), {**services, **methods})
 
 
 def tool_method(function: ToolFunction) -> Callable[..., str]:

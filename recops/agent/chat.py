@@ -1,0 +1,94 @@
+"""Between messages and tokens: what the model reads, and what it wrote, exactly as TRL's tool loop does it.
+
+Tokens that the model wrote are never decoded and encoded again: only the template's own tokens are appended to them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+_PLACE = "\N{OBJECT REPLACEMENT CHARACTER}"
+
+Message = Mapping[str, Any]
+
+
+class Chat:
+    """Renders prompts and tool answers, parses turns.
+
+    A template mostly puts a text unchanged into a fixed frame. Where it does (checked on the first text), the frame is
+    rendered once and reused, for Jinja takes longer than the small model.
+    """
+
+    def __init__(self, tokenizer: Any, tools: list[dict[str, Any]]) -> None:
+        from trl.chat_template_utils import parse_response
+
+        self._tokenizer, self._tools = tokenizer, tools
+        self._parse_response = parse_response
+        self._frames: dict[str, tuple[str, str] | None] = {}
+
+    def prompts(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
+        """Return the tokens of each prompt, up to where the assistant begins to write."""
+        texts = []
+        for messages in conversations:
+            key = repr(messages[:-1])
+
+            def render(content: str, messages: Sequence[Message] = messages) -> str:
+                return self._rendered([*messages[:-1], {**messages[-1], "content": content}], generate=True)
+
+            texts.append(self._framed(key, messages[-1]["content"], render))
+        return self._encoded(texts)
+
+    def tool_turns(self, turns: Sequence[Sequence[Message]]) -> list[list[int]]:
+        """Return the tokens between an assistant's end of turn and its next one, for each turn's tool messages."""
+        texts = []
+        for messages in turns:
+
+            def render(content: str, messages: Sequence[Message] = messages) -> str:
+                return self._tool_turn([{**messages[0], "content": content}, *messages[1:]])
+
+            alone = len(messages) == 1
+            content = messages[0]["content"]
+            texts.append(self._framed(f"tool {messages[0]['name']}", content, render) if alone else render(content))
+        return self._encoded(texts)
+
+    def parse(self, ids: list[int], prefix: list[int]) -> dict[str, Any]:
+        """Return the assistant message that the model wrote, with its tool calls; a malformed call stays text."""
+        message: dict[str, Any] = self._parse_response(
+            self._tokenizer, ids, prefix=prefix, tools=[*self._tools] or None
+        )
+        return message
+
+    def _framed(self, key: str, content: str, render: Callable[[str], str]) -> str:
+        if key not in self._frames:
+            parts = render(_PLACE).split(_PLACE)
+            plain = len(parts) == 2 and parts[0] + content + parts[1] == render(content)
+            self._frames[key] = (parts[0], parts[1]) if plain else None
+        frame = self._frames[key]
+        return render(content) if frame is None else frame[0] + content + frame[1]
+
+    def _tool_turn(self, messages: Sequence[Message]) -> str:
+        """Render tool messages after a dummy call, as TRL does, and keep what follows the end of the call's turn."""
+        call = {"type": "function", "function": {"name": messages[0]["name"], "arguments": {}}}
+        before: list[Message] = [
+            {"role": "user", "content": "dummy"},
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+        ]
+        prefix = self._rendered(before, generate=False, tools=False)
+        full = self._rendered([*before, *messages], generate=True, tools=False)
+        end = str(self._tokenizer.eos_token)
+        cut = prefix.rfind(end) + len(end) if end in prefix else len(prefix)
+        assert full.startswith(prefix[:cut]), "the chat template changes earlier turns: it preserves no prefix"
+        return full[cut:]
+
+    def _rendered(self, messages: Sequence[Message], *, generate: bool, tools: bool = True) -> str:
+        return str(
+            self._tokenizer.apply_chat_template(
+                [dict(message) for message in messages],
+                tools=(self._tools or None) if tools else None,
+                add_generation_prompt=generate,
+                tokenize=False,
+            )
+        )
+
+    def _encoded(self, texts: list[str]) -> list[list[int]]:
+        ids: list[list[int]] = self._tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+        return ids

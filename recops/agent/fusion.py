@@ -1,0 +1,135 @@
+"""How the scripted expert merges the tools' orders: weighted reciprocal ranks, weights fitted once per stage.
+
+Score of a candidate = sum over the called sources of weight / (constant + rank), rank from 0, or of the source's
+value of "unknown" where it cannot score the candidate (reciprocal rank fusion: Cormack, Clarke and Buettcher 2009).
+The weights maximise the likelihood of the target among the candidates (conditional logit) for each set of sources.
+Shapes: N tasks, K candidates, S sources.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
+
+from recops.config.agent import AgentConfig
+from recops.records import Task, label
+from recops.tools.toolbox import Toolbox
+
+UNKNOWN = -1
+_PENALTY = 1e-3
+
+Ranks = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A call that orders the candidates."""
+
+    tool: str
+    window: str | None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the model writes."""
+        return {} if self.window is None else {"window": self.window}
+
+    @property
+    def name(self) -> str:
+        """Tool and argument, for reports."""
+        return self.tool if self.window is None else f"{self.tool}/{self.window}"
+
+
+_SOURCES = (
+    Source("rank_by_next_item", None),
+    Source("rank_by_similarity", None),
+    Source("rank_by_popularity", "recent"),
+    Source("rank_by_popularity", "ever"),
+    Source("get_similar_users", None),
+)
+
+
+def sources_of(agent: AgentConfig) -> tuple[Source, ...]:
+    """Return every ordering call that the suite allows."""
+    return tuple(source for source in _SOURCES if source.tool in agent.tools)
+
+
+def read_order(text: str, num_candidates: int) -> Ranks:
+    """Return the rank of each candidate in an ordering tool's answer, shape (K,), `UNKNOWN` where it has none."""
+    ranks_K = np.full(num_candidates, UNKNOWN, dtype=np.int64)
+    places = {label(place): place for place in range(num_candidates)}
+    for line in text.splitlines():
+        if line.startswith("Order:"):
+            for rank, name in enumerate(line.removeprefix("Order:").split()):
+                ranks_K[places[name]] = rank
+    return ranks_K
+
+
+def ask(toolbox: Toolbox, tasks: Sequence[Task], sources: Sequence[Source]) -> Ranks:
+    """Return what each source says about each task, shape (N, S, K); every task has K candidates."""
+    answers = [
+        [read_order(toolbox.call(task, source.tool, source.arguments), len(task.candidates)) for source in sources]
+        for task in tasks
+    ]
+    return np.asarray(answers, dtype=np.int64)
+
+
+class Fusion:
+    """Scores candidates by the orders of any set of sources; a set is fitted when it is first asked for."""
+
+    def __init__(self, sources: Sequence[Source], ranks_NSK: Ranks, targets_N: Ranks, rank_constant: float) -> None:
+        self.sources = tuple(sources)
+        self._ranks_NSK, self._targets_N, self._constant = ranks_NSK, targets_N, rank_constant
+        self._weights: dict[tuple[int, ...], NDArray[np.float64]] = {}
+
+    @classmethod
+    def fit(cls, toolbox: Toolbox, tasks: Sequence[Task], agent: AgentConfig, rank_constant: float) -> "Fusion":
+        """Learn from tasks of `policy_train`, all with the same number of candidates, which sources tell the target."""
+        sources = sources_of(agent)
+        targets_N = np.asarray([task.candidates.index(task.sample.target) for task in tasks], dtype=np.int64)
+        return cls(sources, ask(toolbox, tasks, sources), targets_N, rank_constant)
+
+    def scores(self, orders: Mapping[Source, Ranks]) -> NDArray[np.float64]:
+        """Return the score of each candidate, shape (K,), from the ranks (K,) that the asked sources gave."""
+        chosen = tuple(sorted(self.sources.index(source) for source in orders))
+        ranks_SK = np.stack([orders[self.sources[place]] for place in chosen])
+        return self._features(ranks_SK) @ self.weights(chosen)
+
+    def weights(self, chosen: tuple[int, ...]) -> NDArray[np.float64]:
+        """Return the fitted weights of a set of sources (ascending places): reciprocal ranks, then unknowns, (2S,)."""
+        if chosen not in self._weights:
+            self._weights[chosen] = self._fitted(chosen)
+        return self._weights[chosen]
+
+    def _features(self, ranks_SK: Ranks) -> NDArray[np.float64]:
+        """Turn ranks (..., S, K) into features (..., K, 2S)."""
+        known = ranks_SK != UNKNOWN
+        reciprocal = np.where(known, self._constant / (self._constant + ranks_SK), 0.0)
+        return np.moveaxis(np.concatenate([reciprocal, ~known], axis=-2), -2, -1).astype(np.float64)
+
+    def _fitted(self, chosen: tuple[int, ...]) -> NDArray[np.float64]:
+        features_NKF = self._features(self._ranks_NSK[:, list(chosen)])
+        rows_N = np.arange(len(self._targets_N))
+        wanted_F = features_NKF[rows_N, self._targets_N].mean(axis=0)
+
+        def loss(weights_F: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            scores_NK = features_NKF @ weights_F
+            likelihood = log_softmax(scores_NK, axis=1)[rows_N, self._targets_N].mean()
+            expected_F = np.einsum("nk,nkf->f", softmax(scores_NK, axis=1), features_NKF) / len(rows_N)
+            value = -likelihood + _PENALTY * float(weights_F @ weights_F)
+            return float(value), expected_F - wanted_F + 2 * _PENALTY * weights_F
+
+        start = np.ones(features_NKF.shape[-1])
+        return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B").x, dtype=np.float64)
+
+    def described(self) -> str:
+        """Return the fitted weights as JSON, for the artefact."""
+        sets = {
+            " + ".join(self.sources[place].name for place in chosen): [round(float(value), 6) for value in weights]
+            for chosen, weights in sorted(self._weights.items())
+        }
+        return json.dumps(sets, indent=1)
