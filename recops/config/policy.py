@@ -31,6 +31,7 @@ class EmbeddedPolicyConfig(Section):
     steps: Count
     batch_size: Count
     learning_rate: Positive
+    checkpoint_steps: Count
 
 
 class PretrainedPolicyConfig(Section):

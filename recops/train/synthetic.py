@@ -1,0 +1,153 @@
+"""Short synthetic episodes: what the embedded policy learns to read before it has seen a real one.
+
+A hidden preference over random candidates; each ordering tool answers a noisy view of it; the right answer is the
+reciprocal-rank fusion of the views seen, and with one view its copy. Pairs ask for the MORE or the LESS likely of two.
+Messages come from the functions that write real prompts; items come from the catalogue, so that its words are known.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recops.agent.fusion import sources_of
+from recops.agent.prompts import answer_message, call_message, prompt_messages, render_order, request_line, tool_message
+from recops.config.agent import AgentConfig
+from recops.records import Direction, label
+from recops.tools.item_text import ItemText
+
+FUSION_CONSTANT = 5.0
+"""Added to a 0-based rank before it is inverted: the smaller, the more the heads of the lists count."""
+
+_NOISE = (0.4, 2.0)
+"""Range of a view's noise, in standard deviations of the hidden preference."""
+_UNKNOWN_PROBABILITY = 0.25
+_OTHER_CALL_PROBABILITY = 0.08
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticEpisode:
+    """A whole conversation, and the fusion that its last message writes (0-based candidates, best first)."""
+
+    messages: list[dict[str, Any]]
+    fusion: tuple[int, ...]
+    direction: Direction
+
+
+class SyntheticEpisodes:
+    """Draws episodes over a catalogue for the tools of a recipe."""
+
+    def __init__(self, items: ItemText, num_items: int, agent: AgentConfig) -> None:
+        self._items, self._num_items, self._agent = items, num_items, agent
+        self._sources = sources_of(agent)
+        self._other_tools = [name for name in _OTHER_ANSWERS if name in agent.tools]
+
+    def draw(
+        self, generator: np.random.Generator, *, num_candidates: int, num_views: int, direction: Direction, history: int
+    ) -> SyntheticEpisode:
+        """Return an episode with up to `num_views` ordering calls, and now and then another tool before them."""
+        candidates = [int(item) for item in generator.integers(1, self._num_items + 1, size=num_candidates)]
+        past = [int(item) for item in generator.integers(1, self._num_items + 1, size=history)]
+        messages = self._prompt(past, candidates, direction)
+        if self._other_tools and generator.random() < _OTHER_CALL_PROBABILITY:
+            messages += self._other_call(generator, past, candidates)
+        preference = generator.normal(size=num_candidates)
+        scores = np.zeros(num_candidates)
+        for place in generator.permutation(len(self._sources))[:num_views]:
+            known, unknown = _view(generator, preference)
+            scores += view_scores(known, unknown)
+            source = self._sources[place]
+            answer = render_order([label(one) for one in known], [label(one) for one in unknown])
+            messages += [call_message(source.tool, source.arguments), tool_message(source.tool, answer)]
+        fusion = tuple(int(one) for one in np.argsort(-scores, kind="stable"))
+        messages.append(answer_message([label(one) for one in _answer(fusion, direction, self._agent.num_ranked)]))
+        return SyntheticEpisode(messages, fusion, direction)
+
+    def _prompt(self, past: Sequence[int], candidates: Sequence[int], direction: Direction) -> list[dict[str, Any]]:
+        agent = self._agent
+        history = [self._items.line(item, agent.history_fields) for item in past] if agent.history_fields else []
+        shown = [self._items.line(item, agent.candidate_fields) for item in candidates]
+        count = min(agent.num_ranked, len(candidates)) if direction == "rank" else 1
+        return [
+            dict(message)
+            for message in prompt_messages(
+                request_line(direction, count),
+                history=history,
+                num_candidates=len(candidates),
+                candidates=shown if agent.candidate_fields else [],
+            )
+        ]
+
+    def _other_call(
+        self, generator: np.random.Generator, past: Sequence[int], candidates: Sequence[int]
+    ) -> list[dict[str, Any]]:
+        name = self._other_tools[int(generator.integers(len(self._other_tools)))]
+        arguments, answer = _OTHER_ANSWERS[name](generator, self._items, self._agent, past, candidates)
+        return [call_message(name, arguments), tool_message(name, answer)]
+
+
+def view_scores(known: NDArray[np.int64], unknown: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return what one view adds to each candidate: 1 / (constant + rank), and for an unknown one next to nothing.
+
+    Reciprocal rank fusion (Cormack et al., SIGIR 2009); unknown candidates keep the order in which they are listed.
+    """
+    scores = np.zeros(len(known) + len(unknown))
+    scores[known] = 1.0 / (FUSION_CONSTANT + np.arange(len(known)))
+    scores[unknown] = -1e-6 * np.arange(len(unknown))
+    return scores
+
+
+def _view(
+    generator: np.random.Generator, preference: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return candidates in the order of a noisy preference, and those that the tool cannot score, in random order."""
+    noise = generator.normal(size=len(preference)) * generator.uniform(*_NOISE)
+    order = np.argsort(-(preference + noise))
+    if generator.random() >= _UNKNOWN_PROBABILITY:
+        return order, order[:0]
+    is_unknown = generator.random(len(order)) < generator.uniform(0.0, 0.4)
+    return order[~is_unknown], generator.permutation(order[is_unknown])
+
+
+def _answer(fusion: Sequence[int], direction: Direction, num_ranked: int) -> Sequence[int]:
+    if direction == "rank":
+        return fusion[:num_ranked]
+    return fusion[:1] if direction == "more" else fusion[-1:]
+
+
+def _history_answer(
+    generator: np.random.Generator, items: ItemText, agent: AgentConfig, past: Sequence[int], candidates: Sequence[int]
+) -> tuple[dict[str, Any], str]:
+    limit = int(generator.integers(1, 6))
+    lines = [f"{items.line(item, agent.tool_fields)} | rated {generator.integers(1, 6)}" for item in past[-limit:]]
+    days = np.sort(generator.integers(0, 400, size=len(lines)))
+    return {"limit": limit}, "\n".join(f"{line} | {day} days ago" for line, day in zip(lines, days, strict=True))
+
+
+def _info_answer(
+    generator: np.random.Generator, items: ItemText, agent: AgentConfig, past: Sequence[int], candidates: Sequence[int]
+) -> tuple[dict[str, Any], str]:
+    place = int(generator.integers(len(candidates)))
+    facts = items.line(candidates[place], agent.tool_fields)
+    answer = f" {label(place)} | {facts} | taken {generator.integers(0, 300)} times"
+    return {"candidate": label(place)}, answer
+
+
+def _groups_answer(
+    generator: np.random.Generator, items: ItemText, agent: AgentConfig, past: Sequence[int], candidates: Sequence[int]
+) -> tuple[dict[str, Any], str]:
+    groups: dict[str, str] = {}
+    for place, item in enumerate(candidates):
+        name = items.field(item, "category")
+        groups[name] = groups.get(name, "") + f" {label(place)}"
+    return {}, "\n".join(f"{name}:{labels}" for name, labels in groups.items())
+
+
+_OTHER_ANSWERS = {
+    "get_user_history": _history_answer,
+    "get_item_info": _info_answer,
+    "analyze_candidates": _groups_answer,
+}
+"""Tools that do not order candidates: what an answer of theirs looks like."""
