@@ -26,7 +26,10 @@ class SlicesConfig(Section):
 
 
 class CandidatesConfig(Section):
-    """Frozen candidate sets: the target and `num_candidates - 1` negatives outside the user's history."""
+    """Frozen candidate sets: the target and `num_candidates - 1` negatives outside the user's history.
+
+    `negatives`: every item alike, or in proportion to how often it was taken.
+    """
 
     num_candidates: Annotated[int, Field(ge=2, le=100)]
     negatives: Literal["uniform", "popularity"]

@@ -9,15 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from recops.data.expectations import (
-    SuiteResult,
-    Table,
-    rule_of,
-    validate_accepted,
-    validate_rows,
-    with_interaction_facts,
-    with_item_facts,
-)
+from recops.data.expectations import SuiteResult, validate_accepted, validate_rows
+from recops.data.rules import Table, rule_of, with_interaction_facts, with_item_facts
 from recops.errors import InputError
 
 _EXAMPLE_CHARACTERS = 300

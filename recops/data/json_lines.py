@@ -5,7 +5,7 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, cast
 
 from recops.errors import InputError
 
@@ -56,7 +56,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     number = 0
     try:
         with _open(path) as file:
-            for number, line in enumerate(file, start=1):  # noqa: B007  (the number is told when reading fails)
+            for number, line in enumerate(file, start=1):
                 yield number, line.decode("utf-8")
     except FileNotFoundError as error:
         _refuse_missing(path, error)
@@ -69,7 +69,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 def _open(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
         zipped = file.read(2) == _GZIP_MAGIC
-    return gzip.open(path, "rb") if zipped else path.open("rb")
+    return cast(IO[bytes], gzip.open(path, "rb")) if zipped else path.open("rb")
 
 
 def _object(path: Path, number: int, text: str) -> dict[str, Any]:

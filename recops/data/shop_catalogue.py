@@ -28,7 +28,7 @@ class Catalogue:
         table: `item_id`, `title`, `category`, `store`, `price`, `average_rating`, `description`.
         category, noun, store: int64 (I,), what an item is drawn from.
         release_day: float64 (I,), first day on which the item can be taken.
-        fashion_DI: cumulative share of fashionable choices per day; unreleased items have none.
+        fashion: float64 (D + 1, I), cumulative share of fashionable choices per day; unreleased items have none.
         communities: the items of each community in the order in which it takes them; no two share a word.
     """
 
@@ -37,7 +37,7 @@ class Catalogue:
     noun: NDArray[np.int64]
     store: NDArray[np.int64]
     release_day: NDArray[np.float64]
-    fashion_DI: NDArray[np.float64]
+    fashion: NDArray[np.float64]
     communities: tuple[NDArray[np.int64], ...]
 
 
@@ -52,7 +52,7 @@ def build_catalogue(num_items: int, num_days: int, generator: np.random.Generato
         f"{STORES[shop]} {word[1]} {word[0]}, {word[2]}, {COLOURS[tint]}"
         for shop, word, tint in zip(store, words, colour, strict=True)
     ]
-    early = generator.random(num_items) < RELEASED_BEFORE_START
+    early = generator.permutation(num_items) < RELEASED_BEFORE_START * num_items
     release_day = np.where(early, 0.0, generator.uniform(0, num_days * 0.95, num_items))
     return Catalogue(
         table=_table(titles, words, category, store, generator),
@@ -60,7 +60,7 @@ def build_catalogue(num_items: int, num_days: int, generator: np.random.Generato
         noun=noun,
         store=store,
         release_day=release_day,
-        fashion_DI=_fashion(release_day, num_days, generator),
+        fashion=_fashion(release_day, num_days, generator),
         communities=_communities(category, store, colour, generator),
     )
 

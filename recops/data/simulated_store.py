@@ -94,7 +94,7 @@ class _Shopper:
                 return self._alike(day, generator)
 
     def _fashionable(self, day: float, generator: np.random.Generator) -> int | None:
-        shares = self._catalogue.fashion_DI[int(day)]
+        shares = self._catalogue.fashion[int(day)]
         for draw in generator.random(10):
             item = int(np.searchsorted(shares, draw, side="right"))
             if item not in self._taken:

@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 
 from recops.artifacts import write_json
-from recops.config.validated_splits import CandidatesConfig, ValidatedSplitsConfig
-from recops.data.candidates import candidate_set, candidates_sha256, sample_generator
+from recops.config.validated_splits import ValidatedSplitsConfig
+from recops.data.candidates import candidates_sha256
 from recops.data.clean import Screened, k_core, reason_counts, screen
 from recops.data.samples import SAMPLED_SLICES
+from recops.data.sampling import build_samples, with_candidates
 from recops.data.time_slices import slice_column, slice_facts, slice_starts
 from recops.errors import InputError
 from recops.records import SliceName
@@ -75,39 +76,17 @@ def run_validated_splits(io: StageIO, config: ValidatedSplitsConfig, *, seed: in
         "items_outside_core": len(screened.items) - len(indexed.items),
         **dropped,
     }
-    samples = _with_candidates(samples, indexed, config.candidates, seed)
+    samples = with_candidates(
+        samples,
+        indexed.interactions,
+        user_ids=indexed.users["user_id"].to_list(),
+        item_ids=indexed.items["item_id"].to_list(),
+        config=config.candidates,
+        seed=seed,
+    )
     report = _report(indexed, samples, dropped, screened)
     _write(io.out, indexed, samples, screened, report)
     return report
-
-
-def build_samples(interactions: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Return one sample per interaction outside `tool_fit` that has a history, and how many were dropped and why.
-
-    Args:
-        interactions: sorted by user, time, order in the file, with `slice`.
-
-    Returns:
-        The samples without candidates, and counts per reason. A target that stands in its own history is dropped: it
-        would be the one candidate that no negative can match.
-    """
-    rows = interactions.with_row_index("history_end").with_columns(
-        pl.col("history_end").cast(pl.Int64).min().over("user").alias("history_start"),
-        pl.col("history_end").cast(pl.Int64),
-        pl.col("item").cum_count().over("user", "item").alias("times_taken"),
-    )
-    warm = interactions.filter(pl.col("slice") == "tool_fit")["item"].unique()
-    rows = rows.filter(pl.col("slice").is_in(SAMPLED_SLICES))
-    with_history = rows.filter(pl.col("history_end") > pl.col("history_start"))
-    samples = with_history.filter(pl.col("times_taken") == 1)
-    dropped = {
-        "samples_without_history": len(rows) - len(with_history),
-        "samples_with_target_in_history": len(with_history) - len(samples),
-    }
-    columns = ("user", "item", "timestamp", "slice", "history_start", "history_end")
-    samples = samples.select(*columns, pl.col("item").is_in(warm.implode()).alias("target_is_warm"))
-    numbered = samples.rename({"item": "target"}).with_row_index("sample_id")
-    return numbered.with_columns(pl.col("sample_id").cast(pl.Int32)), dropped
 
 
 def _truth(raw: Path) -> pl.DataFrame | None:
@@ -133,24 +112,6 @@ def _indexed(
     if truth is not None:
         users = users.join(truth, on="user_id", how="left", maintain_order="left")
     return _Indexed(interactions, known, users)
-
-
-def _with_candidates(samples: pl.DataFrame, indexed: _Indexed, config: CandidatesConfig, seed: int) -> pl.DataFrame:
-    taken = indexed.interactions["item"].to_numpy()
-    item_counts = np.bincount(taken, minlength=len(indexed.items) + 1)[1:]
-    user_ids, item_ids = indexed.users["user_id"].to_list(), indexed.items["item_id"].to_list()
-    columns = samples.select("user", "target", "timestamp", "history_start", "history_end")
-    sets = [
-        candidate_set(
-            target,
-            taken[start:end],
-            config=config,
-            item_counts=item_counts,
-            generator=sample_generator(seed, user_id=user_ids[user], item_id=item_ids[target - 1], timestamp=timestamp),
-        )
-        for user, target, timestamp, start, end in columns.iter_rows()
-    ]
-    return samples.with_columns(pl.Series("candidates", [row.tolist() for row in sets], dtype=pl.List(pl.Int32)))
 
 
 def _report(indexed: _Indexed, samples: pl.DataFrame, dropped: dict[str, int], screened: Screened) -> SplitsReport:

@@ -4,6 +4,8 @@ Splits by user (leave one out) let tools that were fitted on one user's later ev
 here a row's slice follows from its time alone.
 """
 
+from itertools import pairwise
+
 import polars as pl
 
 from recops.config.validated_splits import SlicesConfig
@@ -27,7 +29,7 @@ def slice_starts(timestamps: pl.Series, config: SlicesConfig) -> dict[SliceName,
         starts[name] = int(ordered[min(round(older * len(ordered)), len(ordered) - 1)])
         older += getattr(config, name)
     bounds = [int(ordered[0]), *starts.values()]
-    if any(low >= high for low, high in zip(bounds, bounds[1:], strict=False)):
+    if any(low >= high for low, high in pairwise(bounds)):
         raise InputError(
             "validated_splits.slices",
             found=f"slices that would start at {bounds} (milliseconds), {len(ordered)} interactions",
