@@ -12,7 +12,14 @@ from recops.versioning import code_files
 DVC_FILE = "dvc.yaml"
 PARAMS_FILE = "params.yaml"
 METRICS = "metrics.json"
-PLOTS: dict[str, dict[str, str]] = {}
+PLOTS = {
+    "plots/ndcg.csv": {
+        "template": "bar_horizontal_sorted",
+        "x": "ndcg_at_10",
+        "y": "system",
+        "title": "NDCG@10 on the test samples",
+    }
+}
 """File of evaluation_reports -> how DVC plots it."""
 
 _ITEM = "${item.recipe}"

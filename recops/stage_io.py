@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recops.artifacts import verify
 from recops.paths import Layout
 from recops.stage import STAGES, StageName
-from recops.tracking import Tracker
+
+if TYPE_CHECKING:
+    # For the checker alone: how runs are recorded is no part of the code that makes an artefact.
+    from recops.tracking import Tracker
 
 
 @dataclass
@@ -24,7 +28,7 @@ class StageIO:
     layout: Layout
     out: Path
     checkpoints: Path
-    tracker: Tracker
+    tracker: "Tracker"
     opened: dict[StageName, dict[str, object]] = field(default_factory=dict)
 
     def input(self, upstream: StageName) -> Path:

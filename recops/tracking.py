@@ -88,6 +88,13 @@ def run_url(root: Path, run_id: str) -> str:
     return f"http://127.0.0.1:{MLFLOW_PORT}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
+def log_version(root: Path, run_id: str, lock_entry: Mapping[str, Any]) -> None:
+    """Attach what dvc.lock says about a finished run's stage, and tag the run with its output's hash."""
+    client = open_client(root)
+    client.log_dict(run_id, dict(lock_entry), "dvc.lock.json")
+    client.set_tag(run_id, "output", lock_entry["outs"][0]["md5"])
+
+
 @contextmanager
 def tracked_run(
     root: Path,

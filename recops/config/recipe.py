@@ -1,7 +1,5 @@
 """A recipe: one YAML file that holds a data set, a backbone and every setting of every stage."""
 
-import os
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,8 +22,6 @@ from recops.config.sasrec_embeddings import SasrecConfig
 from recops.config.section import RECIPE_NAME_PATTERN, Section
 from recops.config.validated_splits import ValidatedSplitsConfig
 from recops.errors import InputError
-
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 class Recipe(Section):
@@ -86,23 +82,6 @@ def parse_recipe(content: dict[str, Any], *, where: Path) -> Recipe:
         step = "Rename the file or change `name`."
         raise InputError(where, found=f"name: {recipe.name!r}", expected=f"name: {where.stem!r}", next_step=step)
     return recipe
-
-
-def expand_variables(text: str, *, where: str) -> str:
-    """Replace `${NAME}` and `${NAME:-default}` in `text` from the environment.
-
-    Raises:
-        InputError: a variable without a default is not set.
-    """
-
-    def value(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1], match[2])
-        if found is None:
-            step = f"Set it: export {match[1]}=..."
-            raise InputError(where, found=f"${{{match[1]}}}, which is not set", expected="a value", next_step=step)
-        return found
-
-    return _VARIABLE.sub(value, text)
 
 
 def _problem(part: Any) -> str:

@@ -8,7 +8,7 @@ import polars as pl
 
 from recops.artifacts import file_sha256
 from recops.config.raw_data import AmazonReviews2023Config, RawDataConfig
-from recops.config.recipe import expand_variables
+from recops.config.variables import expand_variables
 from recops.data import schema
 from recops.data.amazon_reviews_2023 import read_meta, read_reviews
 from recops.data.simulated_store import simulate

@@ -1,0 +1,99 @@
+"""What must hold before anything is trained, and what a person should hear about a report.
+
+A blocking check stops downstream of the same run only, and only at severity ERROR; a later run is stopped by the stage
+itself, which raises on the same facts. The checks read files alone: nothing is computed twice.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    asset_check,
+    multi_asset_check,
+)
+
+from assets.data import validated_splits
+from assets.evaluation import evaluation_reports
+from recops.artifacts import read_json
+from recops.config.recipe import load_recipe
+from recops.paths import Layout, project_root
+
+MAX_INVALID_FRACTION = 0.05
+
+Verdict = tuple[bool, dict[str, Any]]
+"""Whether it holds, and the numbers that say so."""
+
+
+@multi_asset_check(
+    specs=[
+        AssetCheckSpec(name, asset=validated_splits, description=description, blocking=True)
+        for name, description in (
+            ("expectations", "Every Great Expectations suite over the accepted rows succeeded."),
+            ("one_target", "Every candidate set holds its target exactly once, and no candidate twice."),
+            ("quarantine", "No table lost more rows than the recipe allows."),
+        )
+    ]
+)
+def check_splits(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
+    """Check the frozen splits before anything is fitted on them."""
+    layout = Layout(project_root(), _recipe(context))
+    folder = layout.artefact("validated_splits")
+    limit = load_recipe(layout.recipe_file).validated_splits.max_quarantine_fraction
+    yield _error("expectations", expectations_hold(read_json(folder / "validation.json")))
+    yield _error("one_target", one_target_each(folder / "samples.parquet"))
+    yield _error("quarantine", quarantine_is_small(read_json(folder / "report.json"), limit))
+
+
+@asset_check(asset=evaluation_reports, description="Few answers of any policy are invalid.")
+def check_answers(context: AssetCheckExecutionContext) -> AssetCheckResult:
+    """Warn when a policy's answers often break the format: its ranking metrics then say little."""
+    folder = Layout(project_root(), _recipe(context)).artefact("evaluation_reports")
+    passed, facts = answers_are_valid(read_json(folder / "metrics.json"))
+    words = ", ".join(f"{name} {share:.1%}" for name, share in facts.items())
+    return AssetCheckResult(passed=passed, severity=AssetCheckSeverity.WARN, description=words, metadata=facts)
+
+
+def _recipe(context: AssetCheckExecutionContext) -> str:
+    """The partition of the run: partitioned checks are still a preview in Dagster."""
+    return context.run.tags["dagster/partition"]
+
+
+def expectations_hold(validation: dict[str, Any]) -> Verdict:
+    """Whether the suites over the accepted rows succeeded."""
+    accepted = {name: suite["success"] for name, suite in validation["suites"].items() if name.endswith("_accepted")}
+    return bool(accepted) and all(accepted.values()), accepted
+
+
+def one_target_each(samples: Path) -> Verdict:
+    """Whether each candidate set holds its target once, and no candidate twice."""
+    import polars as pl
+
+    frame = pl.read_parquet(samples, columns=["target", "candidates"])
+    held = pl.col("candidates").list.contains(pl.col("target"))
+    distinct = pl.col("candidates").list.n_unique() == pl.col("candidates").list.len()
+    wrong = len(frame) - int(frame.select((held & distinct).sum()).item())
+    return len(frame) > 0 and wrong == 0, {"samples": len(frame), "wrong": wrong}
+
+
+def quarantine_is_small(report: dict[str, Any], limit: float) -> Verdict:
+    """Whether the share of quarantined rows of every table is at most `limit`."""
+    fractions = report["quarantine_fraction"]
+    return all(fraction <= limit for fraction in fractions.values()), {"limit": limit, **fractions}
+
+
+def answers_are_valid(metrics: dict[str, Any]) -> Verdict:
+    """Whether the share of invalid answers of every agent is at most `MAX_INVALID_FRACTION`."""
+    invalid = {name: row["invalid_answers"] for name, row in metrics["systems"].items() if "invalid_answers" in row}
+    return all(share <= MAX_INVALID_FRACTION for share in invalid.values()), invalid
+
+
+def _error(name: str, verdict: Verdict) -> AssetCheckResult:
+    passed, facts = verdict
+    words = ", ".join(f"{key} {value}" for key, value in facts.items())
+    severity = AssetCheckSeverity.ERROR
+    return AssetCheckResult(check_name=name, passed=passed, severity=severity, description=words, metadata=facts)

@@ -1,0 +1,21 @@
+"""Everything that is measured: the baselines, and every system on the same frozen candidates."""
+
+from assets.data import validated_splits
+from assets.policy import base_policy, grpo_model, ppr_model, sft_checkpoint
+from assets.retrieval import sasrec_embeddings
+from assets.stage import TRAINING_POOL, stage_asset
+
+baselines = stage_asset(
+    "baselines",
+    group="evaluation",
+    kinds={"python", "parquet"},
+    reads=[validated_splits, sasrec_embeddings],
+    pool=TRAINING_POOL,
+)
+evaluation_reports = stage_asset(
+    "evaluation_reports",
+    group="evaluation",
+    kinds={"python", "html"},
+    reads=[validated_splits, sasrec_embeddings, baselines, base_policy, sft_checkpoint, grpo_model, ppr_model],
+    pool=TRAINING_POOL,
+)

@@ -1,0 +1,12 @@
+"""The sequential recommender behind the collaborative tools."""
+
+from assets.data import validated_splits
+from assets.stage import TRAINING_POOL, stage_asset
+
+sasrec_embeddings = stage_asset(
+    "sasrec_embeddings",
+    group="retrieval",
+    kinds={"pytorch", "safetensors"},
+    reads=[validated_splits],
+    pool=TRAINING_POOL,
+)

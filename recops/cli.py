@@ -1,0 +1,132 @@
+"""The `recops` command."""
+
+import signal
+import subprocess
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from recops import environment, interrupt
+from recops.config.recipe import load_recipe
+from recops.doctor import find_problems
+from recops.dvc_file import record_recipe, write_dvc_file
+from recops.errors import InputError
+from recops.graph import write_graph
+from recops.paths import Layout, project_root
+from recops.runner import run_stage
+from recops.stage import StageName
+from recops.stages import EXIT_BAD_INPUT, EXIT_INTERRUPTED
+from recops.summary import print_results
+
+app = typer.Typer(
+    name="recops",
+    help="An MLOps pipeline for agentic recommendation: train tool-using ranking agents, and measure them.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+console = Console()
+
+RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="A file of recipes/, without its ending.")]
+
+
+@app.command()
+def run(
+    recipe: RecipeOption = "embedded",
+    first: Annotated[StageName | None, typer.Option("--from", help="Only this stage and what follows from it.")] = None,
+) -> None:
+    """Materialize every asset of a recipe through Dagster, then print the table of results."""
+    root = project_root()
+    load_recipe(Layout(root, recipe).recipe_file)
+    if record_recipe(root, recipe):
+        console.print(f"params.yaml and dvc.yaml now hold the recipe {recipe}: commit both.", highlight=False)
+    code = _launch(["full_pipeline", recipe, *(["--from", first] if first else [])])
+    if code:
+        again = f"recops run --recipe {recipe} --from STAGE"
+        console.print(f"The run failed. Mend what is named above, then: {again}", highlight=False, soft_wrap=True)
+        raise typer.Exit(code)
+    print_results(console, root, recipe)
+
+
+@app.command()
+def stage(
+    name: StageName,
+    recipe: RecipeOption = "embedded",
+    force: Annotated[bool, typer.Option("--force", help="Ignore checkpoints of an interrupted execution.")] = False,
+) -> None:
+    """Run one stage here and now: no Dagster, and nothing recorded in DVC (`dvc commit` does that)."""
+    interrupt.install()
+    root = project_root()
+    result = run_stage(name, recipe=load_recipe(Layout(root, recipe).recipe_file), root=root, force=force)
+    console.print_json(data=result.report)
+    console.print(f"wrote {result.artefact}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def results(recipe: RecipeOption = "embedded") -> None:
+    """Print the table of results of a recipe that was run."""
+    print_results(console, project_root(), recipe)
+
+
+@app.command()
+def doctor(recipe: RecipeOption = "embedded") -> None:
+    """Look for what would stop or spoil a run, and say how to mend it."""
+    problems = find_problems(project_root(), recipe)
+    for problem in problems:
+        console.print(f"[red]{problem.what}[/red]: {problem.found}\n    {problem.fix}", highlight=False, soft_wrap=True)
+    console.print(f"{len(problems)} problems found" if problems else "[green]everything is in order[/green]")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def dvc_yaml() -> None:
+    """Write dvc.yaml anew from the table of stages and params.yaml."""
+    console.print(f"wrote {write_dvc_file(project_root())}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def graph() -> None:
+    """Draw the graph in README.md anew from the table of stages."""
+    write_graph(project_root() / "README.md")
+    console.print("wrote README.md")
+
+
+def main() -> None:
+    """Entry point: input that is wrong ends with its message and code 2, without a traceback."""
+    environment.prepare()
+    try:
+        app()
+    except InputError as error:
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(EXIT_BAD_INPUT)
+    except interrupt.Interrupted as stop:
+        Console(stderr=True).print(f"interrupted: {stop}", markup=False, highlight=False)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _launch(arguments: list[str]) -> int:
+    """Run `jobs.launch` and return its exit code.
+
+    It has a session of its own: a Ctrl-C at the terminal would reach the stage twice, directly and through Dagster,
+    and a second signal tells a stage not to wait for its checkpoint.
+    """
+    command = [sys.executable, "-m", "jobs.launch", *arguments]
+    process = subprocess.Popen(command, cwd=project_root(), start_new_session=True)
+
+    def forward(_number: int, _frame: FrameType | None) -> None:
+        console.print("stopping: the running stage saves a checkpoint first", highlight=False)
+        process.send_signal(signal.SIGINT)
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""Environment of every process that runs stages: nothing calls home, and state stays in the project."""
+
+import os
+from pathlib import Path
+
+from recops.paths import project_root
+
+_SETTINGS = {
+    "DO_NOT_TRACK": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def dagster_home() -> Path:
+    """Return the folder of Dagster's runs and events: `DAGSTER_HOME` if it is set, else the project's."""
+    configured = os.environ.get("DAGSTER_HOME")
+    return Path(configured) if configured else project_root() / ".dagster"
+
+
+def prepare() -> None:
+    """Set what is not set, in this process and for its children; call it before the libraries are imported."""
+    settings = {
+        **_SETTINGS,
+        "DAGSTER_HOME": str(dagster_home()),
+        "DVC_SITE_CACHE_DIR": str(project_root() / ".dvc" / "tmp" / "site"),
+    }
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
