@@ -6,7 +6,6 @@ The weights maximise the likelihood of the target among the candidates (conditio
 Shapes: N tasks, K candidates, S sources.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
+from recops.agent.rewards import CUTOFF
 from recops.config.agent import AgentConfig
+from recops.metrics import ndcg_at_k
 from recops.records import Task, label
 from recops.tools.toolbox import Toolbox
 
@@ -126,10 +127,29 @@ class Fusion:
         start = np.ones(features_NKF.shape[-1])
         return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B").x, dtype=np.float64)
 
-    def described(self) -> str:
-        """Return the fitted weights as JSON, for the artefact."""
-        sets = {
-            " + ".join(self.sources[place].name for place in chosen): [round(float(value), 6) for value in weights]
-            for chosen, weights in sorted(self._weights.items())
+    def described(self) -> dict[str, dict[str, float]]:
+        """Return the weights fitted so far: set of sources -> source -> weight, and its value of "unknown"."""
+        sets = {}
+        for chosen, weights_F in sorted(self._weights.items()):
+            names = [self.sources[place].name for place in chosen]
+            named = zip([*names, *(f"{name} unknown" for name in names)], weights_F, strict=True)
+            sets[" + ".join(names)] = {name: round(float(weight), 6) for name, weight in named}
+        return sets
+
+    def single_ndcg(self) -> dict[str, float]:
+        """Return NDCG@10 of each source alone on the tasks of the fit, unknown candidates last and at random.
+
+        The expectation over their order is exact.
+        """
+        return {
+            source.name: self._expected_ndcg(self._ranks_NSK[:, place]) for place, source in enumerate(self.sources)
         }
-        return json.dumps(sets, indent=1)
+
+    def _expected_ndcg(self, ranks_NK: Ranks) -> float:
+        gains_K = ndcg_at_k(np.arange(ranks_NK.shape[1]), CUTOFF)
+        num_known_N = (ranks_NK != UNKNOWN).sum(axis=1)
+        values = [
+            gains_K[rank] if rank != UNKNOWN else gains_K[known:].mean()
+            for rank, known in zip(ranks_NK[np.arange(len(ranks_NK)), self._targets_N], num_known_N, strict=True)
+        ]
+        return float(np.mean(values))

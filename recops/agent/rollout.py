@@ -56,7 +56,7 @@ def play(
     if not tasks:
         return []
     _check_control_tokens(policy, toolbox)
-    toolbox.evidence.prepare(sorted({task.sample.sample_id for task in tasks}))
+    toolbox.evidence.prepare(sorted({task.sample.sample_id for task in tasks if task.sample.sample_id >= 0}))
     chat = Chat(policy.tokenizer, tool_schemas(agent))
     players = _players(policy, tasks, toolbox, agent, chat=chat)
     training = policy.model.training
@@ -141,7 +141,8 @@ def _players(
     players = []
     for number, (task, prompt) in enumerate(zip(tasks, prompts, strict=True)):
         played = environment()
-        played.reset(sample_id=task.sample.sample_id, candidates=task.candidates, direction=task.direction)
+        # Not `reset`, which looks the sample up: a sample with a negative id is in no store.
+        played.task = task
         players.append(Player(number, played, prompt, min(agent.max_completion_tokens, longest - len(prompt))))
     return players
 

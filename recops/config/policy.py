@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from recops.config.section import Section
 
@@ -14,7 +14,7 @@ class LoraConfig(Section):
     """LoRA adapters through PEFT; `target_modules` as PEFT names them ("all-linear" for every linear layer)."""
 
     rank: Count
-    alpha: Positive
+    alpha: Count
     dropout: Annotated[float, Field(ge=0, lt=1)]
     target_modules: str
 
@@ -47,12 +47,33 @@ BasePolicyConfig = Annotated[EmbeddedPolicyConfig | PretrainedPolicyConfig, Fiel
 
 
 class ExpertEpisodesConfig(Section):
-    """Settings of the stage `expert_episodes`: scripted and self-played episodes, filtered by outcome."""
+    """Settings of the stage `expert_episodes`: scripted and self-played episodes, filtered by outcome.
+
+    Attributes:
+        pair_fraction: share of tasks that ask about two candidates, as PPR does later.
+        min_orders: least number of ordering calls of a scripted episode; `max_orders` the greatest.
+        look_fraction: share of scripted episodes with one more call, to a tool that describes.
+        rank_constant: in the expert's reciprocal ranks, 1 / (constant + rank): the smaller, the more the first count.
+        keep_target_in_top: an episode is kept where the target is among as many.
+        temperature: of self-play; `batch_size` episodes of it run at a time.
+    """
 
     num_scripted: Annotated[int, Field(ge=0)]
     num_self_played: Annotated[int, Field(ge=0)]
+    pair_fraction: Annotated[float, Field(ge=0, le=1)]
+    min_orders: Count
+    max_orders: Count
+    look_fraction: Annotated[float, Field(ge=0, le=1)]
+    rank_constant: Positive
     keep_target_in_top: Count
     temperature: Positive
+    batch_size: Count
+
+    @model_validator(mode="after")
+    def _least_below_greatest(self) -> "ExpertEpisodesConfig":
+        if self.min_orders > self.max_orders:
+            raise ValueError(f"min_orders {self.min_orders} is above max_orders {self.max_orders}")
+        return self
 
 
 class SftConfig(Section):
