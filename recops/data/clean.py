@@ -49,9 +49,10 @@ def screen(interactions: pl.DataFrame, items: pl.DataFrame, *, max_quarantine_fr
     interaction_result = validate_rows("interactions", interaction_rows)
     valid, bad_interactions = _split("interactions", interactions, interaction_result)
     quarantine = pl.concat([bad_interactions, bad_items])
+    # Items first: a bad catalogue is the cause where its items' interactions are rejected too.
     fractions = {
-        "interactions": len(bad_interactions) / len(interactions),
         "items": len(bad_items) / len(described),
+        "interactions": len(bad_interactions) / len(interactions),
     }
     _check_share(quarantine, fractions, max_quarantine_fraction)
     accepted = drop_exact_repeats(valid)

@@ -14,6 +14,7 @@ import polars as pl
 
 from recops.data.rules import RULES, WHOLE_TABLE, Rule, Table
 
+_POSITION = "position"
 _Expectation = tuple[str, dict[str, Any], dict[str, str]]  # class name, arguments, meta
 
 
@@ -49,16 +50,18 @@ def _run(name: str, rows: pl.DataFrame, expectations: Sequence[_Expectation]) ->
     suite = gx.ExpectationSuite(
         name=name,
         expectations=[
-            getattr(gx.expectations, expectation)(**arguments, meta=meta)
-            for expectation, arguments, meta in expectations
+            getattr(gx.expectations, expectation)(**arguments, meta={**meta, _POSITION: position})
+            for position, (expectation, arguments, meta) in enumerate(expectations)
         ],
     )
     shape = {"result_format": "COMPLETE", "unexpected_index_column_names": ["row"], "include_unexpected_rows": False}
     result = batch.validate(suite, result_format=shape).to_json_dict()
+    # The library answers in an order of its own; a row that breaks several rules is to be told of the first.
+    parts = sorted(result["results"], key=lambda part: int(part["expectation_config"]["meta"][_POSITION]))
     return SuiteResult(
         success=result["success"],
-        failed=tuple(row for part in result["results"] for row in _failed_rows(part)),
-        facts={"success": result["success"], "expectations": [_facts(part) for part in result["results"]]},
+        failed=tuple(row for part in parts for row in _failed_rows(part)),
+        facts={"success": result["success"], "expectations": [_facts(part) for part in parts]},
     )
 
 
@@ -76,7 +79,8 @@ def _facts(part: dict[str, Any]) -> dict[str, Any]:
     config, result = part["expectation_config"], part["result"]
     counts = {key: result[key] for key in ("element_count", "unexpected_count", "observed_value") if key in result}
     kwargs = {key: value for key, value in config["kwargs"].items() if key != "batch_id"}
-    return {"type": config["type"], "kwargs": kwargs, **config["meta"], "success": part["success"], **counts}
+    meta = {key: value for key, value in config["meta"].items() if key != _POSITION}
+    return {"type": config["type"], "kwargs": kwargs, **meta, "success": part["success"], **counts}
 
 
 @cache

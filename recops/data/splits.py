@@ -70,6 +70,7 @@ def run_validated_splits(io: StageIO, config: ValidatedSplitsConfig, *, seed: in
     )
     indexed = _indexed(core, screened.items, _truth(raw), config)
     samples, dropped = build_samples(indexed.interactions)
+    _check_slices(samples, indexed.interactions)
     dropped = {
         "exact_repeats": screened.num_exact_repeats,
         "interactions_outside_core": len(screened.interactions) - len(core),
@@ -114,16 +115,19 @@ def _indexed(
     return _Indexed(interactions, known, users)
 
 
-def _report(indexed: _Indexed, samples: pl.DataFrame, dropped: dict[str, int], screened: Screened) -> SplitsReport:
-    facts = slice_facts(indexed.interactions, samples)
+def _check_slices(samples: pl.DataFrame, interactions: pl.DataFrame) -> None:
     for name in SAMPLED_SLICES:
-        if not facts[name]["num_samples"]:
+        if not (samples["slice"] == name).any():
             raise InputError(
                 f"validated_splits, slice {name}",
-                found=f"no sample among {facts[name]['num_interactions']} interactions",
+                found=f"no sample among {(interactions['slice'] == name).sum()} interactions",
                 expected="at least one interaction of a user with earlier ones",
                 next_step="Take a larger source, or change validated_splits.slices.",
             )
+
+
+def _report(indexed: _Indexed, samples: pl.DataFrame, dropped: dict[str, int], screened: Screened) -> SplitsReport:
+    facts = slice_facts(indexed.interactions, samples)
     return SplitsReport(
         num_users=len(indexed.users),
         num_items=len(indexed.items),

@@ -1,0 +1,82 @@
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from recops.data import schema
+from recops.data.amazon_reviews_2023 import read_meta, read_reviews
+from recops.errors import InputError
+from tests.recops.data.small_source import FIRST_TIME, meta, review, write_lines
+
+
+def test_reviews_become_interactions_of_the_parent_item_in_file_order(tmp_path: Path) -> None:
+    lines = [review(), "", review(user_id="u2", parent_asin="i2", rating=None)]
+    table = read_reviews(write_lines(tmp_path / "r.jsonl.gz", lines))
+    assert dict(table.schema) == schema.INTERACTIONS
+    assert table.rows() == [("u1", "i1", FIRST_TIME, 4.0, 1), ("u2", "i2", FIRST_TIME, None, 3)]
+
+
+def test_meta_become_items_with_their_most_specific_category(tmp_path: Path) -> None:
+    lines = [meta(), meta(categories=[], store=None, price=None, description=[]), meta(categories=None)]
+    table = read_meta(write_lines(tmp_path / "m.jsonl", lines))
+    assert dict(table.schema) == schema.ITEMS
+    assert table["category"].to_list() == ["Lamps", "Home", "Home"]
+    assert table["description"].to_list() == ["Bright. Warm.", None, "Bright. Warm."]
+    assert table["store"].to_list() == ["Shop", None, "Shop"]
+
+
+@pytest.mark.parametrize(
+    ("published", "price"),
+    [(12.5, 12.5), ("12.50", 12.5), ("$1,299.00", 1299.0), ("from 12.99", None), ("—", None), ("", None), (7, 7.0)],
+)
+def test_a_price_is_read_where_the_published_value_names_one(tmp_path: Path, published: Any, price: Any) -> None:
+    table = read_meta(write_lines(tmp_path / "m.jsonl", [meta(price=published)]))
+    assert table["price"].to_list() == [price]
+
+
+def test_blank_texts_are_absent(tmp_path: Path) -> None:
+    table = read_meta(write_lines(tmp_path / "m.jsonl", [meta(title="  ", store="")]))
+    assert table.select("title", "store").row(0) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("rating", "five"),
+        ("rating", True),
+        ("timestamp", "2020-01-01"),
+        ("timestamp", 1.5e12),
+        ("timestamp", 10**30),
+        ("user_id", 7),
+    ],
+)
+def test_a_review_value_of_the_wrong_type_is_named_by_line_and_key(tmp_path: Path, key: str, value: Any) -> None:
+    with pytest.raises(InputError, match=rf"r\.jsonl, line 2: found {key}: .*; expected {key}: "):
+        read_reviews(write_lines(tmp_path / "r.jsonl", [review(), review(**{key: value})]))
+
+
+@pytest.mark.parametrize(("key", "value"), [("title", 5), ("categories", {"a": 1}), ("categories", [1]), ("price", [])])
+def test_a_meta_value_of_the_wrong_type_is_named_by_line_and_key(tmp_path: Path, key: str, value: Any) -> None:
+    with pytest.raises(InputError, match=rf"m\.jsonl, line 1: found {key}: "):
+        read_meta(write_lines(tmp_path / "m.jsonl", [meta(**{key: value})]))
+
+
+@pytest.mark.parametrize("key", ["user_id", "parent_asin", "rating", "timestamp"])
+def test_reviews_without_a_column_are_refused(tmp_path: Path, key: str) -> None:
+    line = {name: value for name, value in review().items() if name != key}
+    with pytest.raises(InputError, match=f"no key '{key}'"):
+        read_reviews(write_lines(tmp_path / "r.jsonl", [line]))
+
+
+def test_meta_without_a_column_are_refused(tmp_path: Path) -> None:
+    line = {name: value for name, value in meta().items() if name != "price"}
+    with pytest.raises(InputError, match="no line with price"):
+        read_meta(write_lines(tmp_path / "m.jsonl", [line]))
+
+
+def test_rows_in_several_chunks_stay_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recops.data.amazon_reviews_2023._ROWS_PER_CHUNK", 2)
+    table = read_reviews(write_lines(tmp_path / "r.jsonl", [review(user_id=f"u{n}") for n in range(5)]))
+    assert table["user_id"].to_list() == [f"u{n}" for n in range(5)]
+    assert table["row"].equals(pl.Series("row", range(1, 6), dtype=pl.Int64))
