@@ -17,6 +17,7 @@ from recops.config.agent import AgentConfig
 from recops.data.samples import SampleStore
 from recops.evaluate.episode_table import episodes_from_frame, episodes_to_frame
 from recops.records import Episode, SliceName, Task
+from recops.retrieval.evidence import Evidence
 from recops.seeds import sub_seed
 from recops.stage import StageName
 from recops.tools.toolbox import Toolbox
@@ -43,21 +44,30 @@ def ranking_tasks(store: SampleStore, sample_ids: NDArray[np.int32]) -> list[Tas
 
 
 def play_policy(
-    folder: Path, tasks: Sequence[Task], toolbox: Toolbox, agent: AgentConfig, *, seed: int, batch_size: int
+    folder: Path, tasks: Sequence[Task], evidence: Evidence, agent: AgentConfig, *, seed: int, batch_size: int
 ) -> list[Episode]:
     """Return one greedy episode per task, in the order of the tasks, played by the policy in `folder`."""
     policy = Policy.load(folder)
+    # A toolbox per policy, for each tokenizer has control tokens of its own that no item text may spell.
+    toolbox = Toolbox(evidence, agent, control_tokens=policy.control_tokens)
     return play(policy, tasks, toolbox, agent, temperature=GREEDY, seed=seed, batch_size=batch_size)
 
 
 def kept_or_played(
-    kept: Path, folder: Path, tasks: Sequence[Task], toolbox: Toolbox, agent: AgentConfig, *, seed: int, batch_size: int
+    kept: Path,
+    folder: Path,
+    tasks: Sequence[Task],
+    evidence: Evidence,
+    agent: AgentConfig,
+    *,
+    seed: int,
+    batch_size: int,
 ) -> list[Episode]:
     """Return the episodes that an interrupted evaluation kept in the file `kept`, or play and keep them."""
     if not kept.is_file():
-        episodes = play_policy(folder, tasks, toolbox, agent, seed=seed, batch_size=batch_size)
+        episodes = play_policy(folder, tasks, evidence, agent, seed=seed, batch_size=batch_size)
         unfinished = kept.with_suffix(".partial")
         episodes_to_frame(folder.name, episodes).write_parquet(unfinished)
         unfinished.rename(kept)
     # Read back in both cases: a resumed report must not differ from an uninterrupted one in anything.
-    return episodes_from_frame(pl.read_parquet(kept), toolbox.store)
+    return episodes_from_frame(pl.read_parquet(kept), evidence.store)

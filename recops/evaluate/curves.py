@@ -10,6 +10,22 @@ from recops.evaluate.wording import system_name
 from recops.stage import StageName
 
 CURVE = "curve.parquet"
+
+_SUPERVISED: tuple[StageName, ...] = ("base_policy", "sft_checkpoint")
+_REINFORCED: tuple[StageName, ...] = ("grpo_model", "ppr_model")
+_PANELS: dict[str, tuple[str, tuple[StageName, ...]]] = {
+    "Reward": ("reward", _REINFORCED),
+    "NDCG term": ("ndcg", _REINFORCED),
+    "Preference term": ("preference", _REINFORCED),
+    "Share of invalid answers": ("invalid", _REINFORCED),
+    "Calls per episode": ("calls", _REINFORCED),
+    "Entropy": ("entropy", _REINFORCED),
+    "Share of groups dropped": ("groups/dropped", _REINFORCED),
+    "Share of groups without variance": ("groups/zero_variance", _REINFORCED),
+    "Supervised loss": ("loss", _SUPERVISED),
+}
+"""Title -> logged name and the stages whose value says something: the loss of GRPO does not, its expectation is 0."""
+
 MAX_POINTS = 400
 """Points of one drawn line: more would be finer than the screen."""
 
@@ -26,10 +42,13 @@ def read_curves(folders: Mapping[StageName, Path]) -> pl.DataFrame:
 
 
 def panels(curves: pl.DataFrame) -> dict[str, list[Line]]:
-    """Return one panel per quantity, those that several stages share first, with a line per stage."""
-    stages = curves.group_by("name").agg(pl.col("stage").n_unique())
-    names = stages.sort(pl.col("stage"), pl.col("name"), descending=[True, False])["name"].to_list()
-    return {name: _lines(curves.filter(pl.col("name") == name)) for name in names}
+    """Return the panels that have a curve, by title, with a line per stage."""
+    shown = {}
+    for title, (name, stages) in _PANELS.items():
+        curve = curves.filter((pl.col("name") == name) & pl.col("stage").is_in(stages))
+        if len(curve):
+            shown[title] = _lines(curve)
+    return shown
 
 
 def _lines(curve: pl.DataFrame) -> list[Line]:

@@ -34,13 +34,12 @@ def copied_tool(episode: Episode, num_ranked: int) -> str | None:
 
 
 def tool_order(answer: str, candidates: Sequence[int]) -> tuple[int, ...]:
-    """Return the items of an ordering tool's answer, the unknown ones last; empty if the tool gives no order."""
+    """Return the items of an ordering tool's answer, the unknown ones last; empty if it does not order them all."""
     item_by_label = {label(position): item for position, item in enumerate(candidates)}
     lines = dict(line.partition(":")[::2] for line in answer.splitlines())
-    if "Order" not in lines:
-        return ()
-    words = f"{lines['Order']} {lines.get('Unknown', '')}".split()
-    return tuple(item_by_label[word] for word in words if word in item_by_label)
+    words = f"{lines.get('Order', '')} {lines.get('Unknown', '')}".split()
+    order = tuple(item_by_label[word] for word in words if word in item_by_label)
+    return order if sorted(order) == sorted(candidates) else ()
 
 
 def calls_by_tool(episodes: Sequence[Episode], tools: Sequence[str]) -> dict[str, float]:

@@ -58,6 +58,7 @@ def render_page(page: Page, store: SampleStore) -> str:
         best=best_by_metric(page.metrics["systems"]),
         best_valid=best_by_metric(page.details["valid"]["systems"]),
         headline=headline(page),
+        shown_parts=[part for part in ("warm", "cold") if page.details[part]["systems"]],
         drawings=_drawings(page),
         episodes=_episodes(page, store),
     )

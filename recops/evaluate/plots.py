@@ -16,6 +16,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+_WIDTH = 10.4
+"""Inches: as wide as the page's column, so that text has the size of the page's text."""
+
 _TEXT, _GRID = "#010203", "#020304"
 _SERIES = ("#030405", "#040506", "#050607", "#060708")
 _BASELINE, _BEST = "#070809", "#08090a"
@@ -67,7 +70,7 @@ class Line:
 def bars_svg(bars: Sequence[Bar], *, xlabel: str, alt: str) -> str:
     """Draw horizontal bars with intervals, the first one on top."""
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": alt}):
-        figure = Figure(figsize=(7.6, 0.42 * len(bars) + 0.9), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, 0.36 * len(bars) + 0.9), layout="constrained")
         axes = figure.subplots()
         places = np.arange(len(bars))
         means = np.array([bar.mean for bar in bars])
@@ -85,7 +88,7 @@ def bars_svg(bars: Sequence[Bar], *, xlabel: str, alt: str) -> str:
 def differences_svg(bars: Sequence[Bar], *, xlabel: str, alt: str) -> str:
     """Draw points with intervals around a line at zero, the first one on top."""
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": alt}):
-        figure = Figure(figsize=(7.6, 0.38 * len(bars) + 0.9), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, 0.34 * len(bars) + 0.9), layout="constrained")
         axes = figure.subplots()
         for place, bar in enumerate(bars):
             colour = _BEST if bar.is_agent else _BASELINE
@@ -104,7 +107,7 @@ def curves_svg(panels: Mapping[str, Sequence[Line]], *, alt: str) -> str:
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": alt}):
-        figure = Figure(figsize=(3.3 * columns, 2.5 * rows), layout="constrained")
+        figure = Figure(figsize=(_WIDTH / 3 * columns, 2.4 * rows), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         names = list(dict.fromkeys(line.name for lines in panels.values() for line in lines))
         for axes, (title, lines) in zip(grid, panels.items(), strict=False):

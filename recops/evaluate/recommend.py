@@ -10,19 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from recops.agent.policy import Policy
-from recops.agent.rollout import play
 from recops.artifacts import verify
 from recops.config.recipe import Recipe
 from recops.data.candidates import draw_negatives, sample_generator
 from recops.data.samples import SampleStore
 from recops.errors import InputError
-from recops.evaluate.agent import AGENT_STAGES, GREEDY
+from recops.evaluate.agent import AGENT_STAGES, play_policy
 from recops.evaluate.browser import Turn, item_category, item_title, turns
 from recops.paths import Layout
 from recops.records import Episode, Event, Sample, Task, label
+from recops.retrieval.evidence import Evidence
 from recops.stage import StageName
-from recops.tools.toolbox import Toolbox
 
 NO_TARGET = 0
 """Nobody knows what the user takes next; no item has this index."""
@@ -85,13 +83,11 @@ def recommend(layout: Layout, recipe: Recipe, user_id: str, policy_stage: StageN
     splits, sasrec, policy = (
         _verified(layout, stage) for stage in ("validated_splits", "sasrec_embeddings", policy_stage)
     )
-    toolbox = Toolbox.load(splits, sasrec, recipe.agent, recipe.seed)
-    sample = newest_moment(toolbox.store, user_id, recipe)
+    evidence = Evidence.load(splits, sasrec, recipe.agent, recipe.seed)
+    sample = newest_moment(evidence.store, user_id, recipe)
     task = Task(sample, sample.candidates, "rank")
-    [episode] = play(
-        Policy.load(policy), [task], toolbox, recipe.agent, temperature=GREEDY, seed=recipe.seed, batch_size=1
-    )
-    return _recommendation(episode, toolbox.store, user_id, policy_stage, recipe)
+    [episode] = play_policy(policy, [task], evidence, recipe.agent, seed=recipe.seed, batch_size=1)
+    return _recommendation(episode, evidence.store, user_id, policy_stage, recipe)
 
 
 def newest_moment(store: SampleStore, user_id: str, recipe: Recipe) -> Sample:

@@ -21,8 +21,8 @@ from recops.evaluate.page import Page, render_page
 from recops.evaluate.systems import MAIN_METRIC, Comparison, System, compare, cut, metrics_by_system
 from recops.evaluate.tables import write_tables
 from recops.records import SliceName
+from recops.retrieval.evidence import Evidence
 from recops.stage_io import StageIO
-from recops.tools.toolbox import Toolbox
 
 BASELINE_RANKINGS = "rankings.parquet"
 PAGE = "report.html"
@@ -50,7 +50,7 @@ class _Scene:
     """What both slices are measured with."""
 
     io: StageIO
-    toolbox: Toolbox
+    evidence: Evidence
     baselines: pl.DataFrame
     folders: Mapping[Any, Path]
     config: EvaluationConfig
@@ -69,7 +69,7 @@ def run_evaluation(io: StageIO, config: EvaluationConfig, *, seed: int, agent: A
     splits, sasrec = io.input("validated_splits"), io.input("sasrec_embeddings")
     scene = _Scene(
         io=io,
-        toolbox=Toolbox.load(splits, sasrec, agent, seed),
+        evidence=Evidence.load(splits, sasrec, agent, seed),
         baselines=pl.read_parquet(io.input("baselines") / BASELINE_RANKINGS),
         folders={stage: io.input(stage) for stage in AGENT_STAGES},
         config=config,
@@ -90,7 +90,7 @@ def run_evaluation(io: StageIO, config: EvaluationConfig, *, seed: int, agent: A
 
 def _measure(scene: _Scene, slice_name: SliceName, max_samples: int) -> Comparison:
     """Return every system on the chosen samples of one slice."""
-    store = scene.toolbox.store
+    store = scene.evidence.store
     sample_ids = chosen_samples(store, slice_name, max_samples, scene.seed)
     baselines = baseline_systems(scene.baselines, slice_name, sample_ids, scene.agent.num_ranked)
     return compare(store, sample_ids, [*baselines, *_agents(scene, slice_name, sample_ids)])
@@ -121,14 +121,14 @@ def baseline_systems(
 
 
 def _agents(scene: _Scene, slice_name: SliceName, sample_ids: NDArray[np.int32]) -> list[System]:
-    tasks = ranking_tasks(scene.toolbox.store, sample_ids)
+    tasks = ranking_tasks(scene.evidence.store, sample_ids)
     systems = []
     for stage, folder in scene.folders.items():
         kept = scene.io.checkpoints / f"{slice_name}_{stage}.parquet"
         print(f"{stage}: {len(tasks)} {slice_name} samples", flush=True)
         resumed, started = kept.is_file(), time.monotonic()
         settings = {"seed": scene.seed, "batch_size": scene.config.batch_size}
-        episodes = kept_or_played(kept, folder, tasks, scene.toolbox, scene.agent, **settings)
+        episodes = kept_or_played(kept, folder, tasks, scene.evidence, scene.agent, **settings)
         if not resumed:
             speed = len(tasks) / (time.monotonic() - started)
             scene.io.tracker.log_metrics({f"episodes_per_second.{slice_name}.{stage}": speed}, step=None)
@@ -139,7 +139,7 @@ def _agents(scene: _Scene, slice_name: SliceName, sample_ids: NDArray[np.int32])
 def _write(
     scene: _Scene, comparison: Comparison, valid: Comparison | None, metrics: dict[str, Any]
 ) -> EvaluationReport:
-    out, store, config, seed = scene.io.out, scene.toolbox.store, scene.config, scene.seed
+    out, store, config, seed = scene.io.out, scene.evidence.store, scene.config, scene.seed
     num_ranked = scene.agent.num_ranked
     details = describe(comparison, store, scene.agent.tools, num_ranked=num_ranked, config=config, seed=seed)
     details["valid"] = _valid_metrics(scene, valid)

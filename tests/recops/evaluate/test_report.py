@@ -1,0 +1,269 @@
+import json
+import re
+from collections.abc import Callable, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from recops.config.evaluation_reports import EvaluationConfig
+from recops.errors import InputError
+from recops.evaluate import agent as agent_module
+from recops.evaluate.report import EvaluationReport, baseline_systems, run_evaluation
+from recops.metrics import ABSENT
+from recops.records import Episode, Task
+from recops.stage_io import StageIO
+from recops.tools.toolbox import Toolbox
+from tests.recops.evaluate.small_pipeline import AGENT, CONFIG, INJECTION, RecordingTracker, played, write_pipeline
+
+NDCG = {0: 1.0, 1: 1 / np.log2(3), 2: 0.5}
+BASELINES = {"random": 5, "sasrec": 2}
+NUM_TEST_SAMPLES = 9
+PLAYED_RANK = {"base_policy": None, "sft_checkpoint": 1, "grpo_model": 0, "ppr_model": 0}
+PLAYED_TOOLS = {"base_policy": (), "sft_checkpoint": ("rank_by_next_item",), "grpo_model": ("get_user_history",) * 2}
+
+
+def scripted(name: str, task: Task, toolbox: Toolbox) -> Episode:
+    """PPR misses one sample in two, so that a difference can be shown and won and lost episodes exist."""
+    misses = name == "ppr_model" and task.sample.sample_id % 2
+    return played(task, toolbox, rank=3 if misses else PLAYED_RANK[name], tools=PLAYED_TOOLS.get(name, ()))
+
+
+@pytest.fixture
+def policies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stand at the door of the model: what each policy writes is fixed, everything after it is real."""
+    log: list[str] = []
+
+    def play_fixed(policy: Any, tasks: Sequence[Task], toolbox: Toolbox, *_: Any, **__: Any) -> list[Episode]:
+        log.append(policy.name)
+        return [scripted(policy.name, task, toolbox) for task in tasks]
+
+    monkeypatch.setattr(agent_module, "play", play_fixed)
+    monkeypatch.setattr(
+        agent_module.Policy, "load", lambda folder: SimpleNamespace(name=folder.name, control_tokens=())
+    )
+    return log
+
+
+Evaluate = Callable[..., tuple[EvaluationReport, Path, RecordingTracker]]
+
+
+@pytest.fixture
+def evaluate(tmp_path: Path, policies: list[str]) -> Evaluate:
+    layout = write_pipeline(tmp_path, BASELINES)
+
+    def run(out: str = "out", config: EvaluationConfig = CONFIG) -> tuple[EvaluationReport, Path, RecordingTracker]:
+        tracker = RecordingTracker()
+        folders = {name: tmp_path / name for name in (out, f"{out}_checkpoints")}
+        for folder in folders.values():
+            folder.mkdir(exist_ok=True)
+        io = StageIO("evaluation_reports", layout, *folders.values(), tracker)
+        return run_evaluation(io, config, seed=7, agent=AGENT), folders[out], tracker
+
+    return run
+
+
+def test_metrics_file_has_the_agreed_form_and_the_right_numbers(evaluate: Evaluate) -> None:
+    _, out, _ = evaluate()
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert set(metrics) == {"recipe", "seed", "num_samples", "candidates_sha256", "systems"}
+    assert (metrics["recipe"], metrics["seed"], metrics["num_samples"]) == ("small", 7, NUM_TEST_SAMPLES)
+    assert metrics["candidates_sha256"] == "c0ffee" * 8
+    systems = metrics["systems"]
+    assert sorted(systems) == sorted([*BASELINES, *PLAYED_RANK])
+    assert systems["sasrec"]["ndcg@10"] == pytest.approx({"mean": NDCG[2], "low": NDCG[2], "high": NDCG[2]})
+    assert systems["sft_checkpoint"]["ndcg@10"]["mean"] == pytest.approx(NDCG[1])
+    assert systems["sft_checkpoint"]["hr@1"]["mean"] == 0.0
+    assert systems["grpo_model"]["mrr"]["mean"] == 1.0
+    assert systems["base_policy"]["ndcg@10"]["mean"] == 0.0
+    assert set(systems["sasrec"]) == {"hr@1", "hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr"}
+
+
+def test_agents_also_tell_of_invalid_answers_calls_and_copies(evaluate: Evaluate) -> None:
+    _, out, _ = evaluate()
+    systems = json.loads((out / "metrics.json").read_text())["systems"]
+    assert systems["base_policy"]["invalid_answers"] == 1.0
+    assert "copies_one_tool" not in systems["base_policy"]
+    assert systems["grpo_model"]["invalid_answers"] == 0.0
+    assert systems["grpo_model"]["calls_per_episode"] == 2.0
+    assert systems["grpo_model"]["copies_one_tool"] == 0.0
+
+
+def test_a_baseline_list_is_cut_where_an_agents_list_ends(evaluate: Evaluate) -> None:
+    _, out, _ = evaluate()
+    systems = json.loads((out / "metrics.json").read_text())["systems"]
+    assert systems["random"]["mrr"]["mean"] == 0.0
+    ranks = pl.read_parquet(out / "rankings.parquet").filter(pl.col("system") == "random")["rank"]
+    assert ranks.unique().to_list() == [ABSENT]
+
+
+def test_metrics_follow_from_the_ranks_beside_them(evaluate: Evaluate) -> None:
+    _, out, _ = evaluate()
+    table = pl.read_parquet(out / "rankings.parquet").filter(pl.col("slice") == "test")
+    ranks = table.filter(pl.col("system") == "ppr_model")["rank"].to_numpy()
+    metrics = json.loads((out / "metrics.json").read_text())["systems"]["ppr_model"]
+    assert metrics["hr@1"]["mean"] == pytest.approx((ranks == 0).mean())
+    assert metrics["hr@5"]["mean"] == 1.0
+    assert metrics["mrr"]["mean"] == pytest.approx((1 / (1 + ranks)).mean())
+
+
+def test_differences_are_paired_with_the_stage_before_and_the_best_baseline(evaluate: Evaluate) -> None:
+    report, out, _ = evaluate()
+    differences = {
+        (one["system"], one["role"]): one for one in json.loads((out / "details.json").read_text())["differences"]
+    }
+    assert len(differences) == 3 + 4
+    gained = differences["grpo_model", "predecessor"]
+    assert gained["against"] == "sft_checkpoint"
+    assert gained["mean"] == pytest.approx(NDCG[0] - NDCG[1])
+    assert gained["reading"] == "GRPO is above SFT by .369 [.369, .369] in NDCG@10."
+    assert differences["sft_checkpoint", "best baseline"]["against"] == "sasrec"
+    lost = differences["ppr_model", "predecessor"]
+    assert lost["reading"].startswith("PPR is below GRPO by .")
+    assert report.best_system == "grpo_model"
+
+
+def test_warm_and_cold_targets_part_the_samples(evaluate: Evaluate) -> None:
+    _, out, _ = evaluate()
+    details = json.loads((out / "details.json").read_text())
+    store_says = pl.read_parquet(out.parent / "data/small/validated_splits/samples.parquet")
+    warm = store_says.filter((pl.col("slice") == "test") & pl.col("target_is_warm"))
+    assert 0 < details["warm"]["num_samples"] == len(warm) < NUM_TEST_SAMPLES
+    assert details["cold"]["num_samples"] == NUM_TEST_SAMPLES - len(warm)
+    missed = [sample_id % 2 for sample_id in warm["sample_id"]]
+    assert details["warm"]["systems"]["ppr_model"]["hr@1"]["mean"] == pytest.approx(1 - np.mean(missed))
+
+
+def test_calls_are_counted_by_tool_and_by_planted_kind(evaluate: Evaluate) -> None:
+    _, out, _ = evaluate()
+    details = json.loads((out / "details.json").read_text())
+    none = dict.fromkeys(AGENT.tools, 0.0)
+    assert details["calls_by_tool"]["sft_checkpoint"] == none | {"rank_by_next_item": 1.0}
+    assert details["calls_by_kind"]["grpo_model"]["content"] == none | {"get_user_history": 2.0}
+    assert details["rank_histogram"]["base_policy"]["invalid"] == 1.0
+    assert details["rank_histogram"]["random"]["absent"] == 1.0
+    assert all(sum(shares.values()) == pytest.approx(1) for shares in details["rank_histogram"].values())
+
+
+def test_valid_samples_are_bounded_and_can_be_left_out(evaluate: Evaluate) -> None:
+    report, out, _ = evaluate()
+    assert json.loads((out / "details.json").read_text())["valid"]["num_samples"] == 3
+    assert report.valid["grpo_model"]["ndcg@10"] == 1.0
+    report, out, _ = evaluate("without", CONFIG.model_copy(update={"max_valid_samples": 0}))
+    assert report.valid == {}
+    assert pl.read_parquet(out / "rankings.parquet")["slice"].unique().to_list() == ["test"]
+    assert "Valid slice" not in (out / "report.html").read_text()
+
+
+def test_a_bound_gives_every_system_the_same_seeded_samples(evaluate: Evaluate) -> None:
+    report, out, _ = evaluate(config=CONFIG.model_copy(update={"max_samples": 5}))
+    assert (report.num_samples, report.num_test_samples) == (5, NUM_TEST_SAMPLES)
+    table = pl.read_parquet(out / "rankings.parquet").filter(pl.col("slice") == "test")
+    sets = {tuple(part["sample_id"]) for _, part in table.group_by("system")}
+    assert len(sets) == 1
+    assert len(set(sets.pop())) == 5
+    assert "drawn, with seed 7, from 9" in (out / "report.html").read_text()
+
+
+def test_equal_seeds_give_equal_bytes(evaluate: Evaluate) -> None:
+    first, second = evaluate("first")[1], evaluate("second")[1]
+    names = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
+    assert {str(name) for name in names} >= {
+        "metrics.json", "details.json", "rankings.parquet", "episodes.parquet", "table.csv", "report.html",
+        "plots/ndcg.csv", "plots/curves.csv",
+    }  # fmt: skip
+    assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
+
+
+def test_an_interrupted_evaluation_plays_only_what_is_missing(evaluate: Evaluate, policies: list[str]) -> None:
+    _, out, tracker = evaluate()
+    whole = (out / "report.html").read_bytes()
+    assert policies == list(PLAYED_RANK) * 2
+    for path in sorted(out.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    (out.parent / "out_checkpoints" / "test_ppr_model.parquet").unlink()
+    policies.clear()
+    assert evaluate()[1] == out
+    assert policies == ["ppr_model"]
+    assert (out / "report.html").read_bytes() == whole
+    assert all(value > 0 for value in tracker.metrics.values())
+    assert tracker.files == ["report.html"]
+
+
+def test_missing_baseline_ranks_are_named(evaluate: Evaluate) -> None:
+    rankings = pl.DataFrame({"system": ["sasrec"], "sample_id": [2], "slice": ["test"], "rank": [0]}).cast(
+        {"sample_id": pl.Int32, "rank": pl.Int32}
+    )
+    with pytest.raises(InputError, match="1 of 2 test samples without a rank of sasrec"):
+        baseline_systems(rankings, "test", np.array([2, 5], dtype=np.int32), 10)
+
+
+class Elements(HTMLParser):
+    """Tags and addresses of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.identifiers: list[str] = []
+        self.drawings: list[dict[str, str | None]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        given = dict(attrs)
+        self.addresses += [
+            str(given[name]) for name in ("src", "href", "xlink:href", "srcset", "action") if name in given
+        ]
+        self.identifiers += [str(given["id"])] if "id" in given else []
+        self.drawings += [given] if tag == "svg" else []
+
+
+def test_page_asks_for_nothing_from_outside(evaluate: Evaluate) -> None:
+    text = (evaluate()[1] / "report.html").read_text()
+    page = Elements(text)
+    assert all(address.startswith("#") for address in page.addresses)
+    assert not {"link", "iframe", "img", "object", "embed", "base"} & set(page.tags)
+    styles = re.findall(r"<style>(.*?)</style>", text, flags=re.DOTALL)
+    assert len(styles) == 1
+    assert not re.search(r"url\(|@import|@font-face", styles[0])
+    assert all(part.startswith("url(#") for part in re.findall(r"url\([^)]*", text))
+
+
+def test_page_describes_every_drawing_and_repeats_no_identifier(evaluate: Evaluate) -> None:
+    page = Elements((evaluate()[1] / "report.html").read_text())
+    assert len(page.drawings) == 3
+    assert all(drawing["role"] == "img" and len(str(drawing["aria-label"])) > 20 for drawing in page.drawings)
+    assert len(set(page.identifiers)) == len(page.identifiers)
+
+
+def test_page_drawings_follow_the_theme(evaluate: Evaluate) -> None:
+    text = (evaluate()[1] / "report.html").read_text()
+    drawings = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
+    assert not re.search(r"#[0-9a-fA-F]{6}\b", drawings)
+    used = set(re.findall(r"var\((--[a-z0-9-]+)\)", drawings))
+    dark = text.split("prefers-color-scheme: dark", 1)[1].split("}", 1)[0]
+    assert used
+    assert all(f"{name}:" in dark for name in used)
+
+
+def test_title_of_an_item_is_inert(evaluate: Evaluate) -> None:
+    text = (evaluate()[1] / "report.html").read_text()
+    assert INJECTION not in text
+    assert "&lt;script&gt;document.title" in text
+    assert Elements(text).tags.count("script") == 1
+    assert "b" not in Elements(text.split("<td>", 1)[1].split("Conversation")[0]).tags
+
+
+def test_page_shows_won_and_lost_episodes_of_the_same_samples(evaluate: Evaluate) -> None:
+    text = (evaluate()[1] / "report.html").read_text()
+    shown = re.findall(r'data-system="(\w+)" data-outcome="(\w+)">\s*<summary>Sample (\d+)', text)
+    assert len(shown) == 4 * CONFIG.num_shown_episodes
+    by_system = {name: [sample for system, _, sample in shown if system == name] for name in PLAYED_RANK}
+    assert len({tuple(samples) for samples in by_system.values()}) == 1
+    assert sorted(outcome for system, outcome, _ in shown if system == "ppr_model") == ["lost"] * 2 + ["won"] * 2
+    assert text.count("(target)") == len(shown)
