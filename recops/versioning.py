@@ -24,11 +24,14 @@ _SECONDS_BETWEEN_TRIES = 1.0
 
 
 def code_files(stage: StageName) -> tuple[str, ...]:
-    """Return the files, relative to the root, of every module that the stage's function imports, itself included."""
+    """Return the files, relative to the root, of every module that the stage's function imports, itself included.
+
+    A template that bears a module's name, in `templates/` beside it, is part of the module.
+    """
     module = STAGES[stage].function.partition(":")[0]
     graph = _import_graph()
     modules = {module, *graph.find_upstream_modules(module)}
-    return tuple(sorted(_file(name) for name in modules))
+    return tuple(sorted(file for name in modules for file in _files(name)))
 
 
 def code_sha256(root: Path, stage: StageName) -> str:
@@ -120,6 +123,9 @@ def _import_graph() -> grimp.ImportGraph:
     return grimp.build_graph(PACKAGE, cache_dir=None, exclude_type_checking_imports=True)
 
 
-def _file(module: str) -> str:
+def _files(module: str) -> list[str]:
     path = module.replace(".", "/")
-    return f"{path}/__init__.py" if (CODE_ROOT / path / "__init__.py").is_file() else f"{path}.py"
+    code = f"{path}/__init__.py" if (CODE_ROOT / path / "__init__.py").is_file() else f"{path}.py"
+    folder, _, name = path.rpartition("/")
+    templates = (CODE_ROOT / folder / "templates").glob(f"{name}.*")
+    return [code, *(template.relative_to(CODE_ROOT).as_posix() for template in templates)]
