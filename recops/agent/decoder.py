@@ -54,7 +54,8 @@ class SlotCache:
         """Copy the first positions of one slot into others."""
         for stored in self._layers:
             for whole in stored:
-                whole[rows, :length] = whole[source, :length]
+                # A copy, for with one slot the source is among the rows.
+                whole[rows, :length] = whole[source, :length].clone()
 
 
 class Decoder:
