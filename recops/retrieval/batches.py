@@ -78,3 +78,10 @@ def shuffled_batches(lengths_N: NDArray[np.int64], batch_size: int, generator: n
         rows = rows[np.argsort(lengths_N[rows], kind="stable")]
         batches += [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
     return [batches[i] for i in generator.permutation(len(batches))]
+
+
+def flat_ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the ranges `starts[i] ... starts[i] + lengths[i] - 1` end to end, and the i of each element."""
+    owner = np.repeat(np.arange(len(starts)), lengths)
+    shift = starts - (np.cumsum(lengths) - lengths)
+    return np.arange(len(owner)) + shift[owner], owner

@@ -15,13 +15,14 @@ from recops.config.agent import AgentConfig
 from recops.data.samples import SampleStore
 from recops.errors import InputError
 from recops.records import Sample
+from recops.retrieval.batches import flat_ranges
 from recops.retrieval.counts import EventCounts
+from recops.retrieval.embeddings import USER_EMBEDDINGS
 from recops.retrieval.sasrec import SasRec, load_sasrec
 from recops.retrieval.states import SampleStates, UserStates
-from recops.retrieval.text import TextIndex, flat_ranges
+from recops.retrieval.text import TextIndex
 from recops.seeds import sub_seed
 
-USER_EMBEDDINGS = "user_embeddings.parquet"
 MILLISECONDS_PER_DAY = 86_400_000
 
 Scores = NDArray[np.float64]
@@ -31,7 +32,8 @@ Items = NDArray[np.int64]
 class Evidence:
     """Every score is an array of the shape of `items`, higher is better, NaN where the evidence cannot say.
 
-    The state of a sample is computed on its first use and kept; `prepare` does so for many at once.
+    The state of a stored sample is computed on its first use and kept; `prepare` does so for many at once. A sample
+    that is not the store's has a negative id.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class Evidence:
         self._seed, self._text_history_length = seed, text_history_length
         self._known_items = model.known_items.numpy()
         self._embeddings = model.item_embedding.weight.detach().numpy()
-        self._states = SampleStates(model, users)
+        self._states = SampleStates(store, model, users)
         self._counts = EventCounts(store.item, store.timestamp)
         self._user_starts = np.searchsorted(store.user, np.arange(store.num_users + 1)).astype(np.int64)
         self._text = TextIndex(store.items, np.flatnonzero(self._known_items))
@@ -62,9 +64,7 @@ class Evidence:
 
     def prepare(self, sample_ids: Iterable[int]) -> None:
         """Compute the states of samples in batches, so that a score costs microseconds later."""
-        missing = [int(i) for i in sample_ids if int(i) not in self._states]
-        if missing:
-            self._states.keep([self.store.sample(i) for i in missing])
+        self._states.prepare(sample_ids)
 
     def next_item(self, sample: Sample, items: Sequence[int]) -> Scores:
         """SASRec's next-item score; NaN for items never seen in `tool_fit`, and for a history without any seen item."""

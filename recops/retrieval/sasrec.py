@@ -120,10 +120,14 @@ def encode_histories(model: SasRec, histories: Sequence[Sequence[int]], batch_si
     Items that the model was not fitted on are left out; of the rest the last `max_length` count. A history with nothing
     left has no state: its row is NaN.
     """
-    known = model.known_items.numpy()
+    known = model.known_items.tolist()
     kept = [[item for item in history if known[item]][-model.max_length :] for history in histories]
-    sequences = Sequences.of(kept)
-    states_ND = np.full((len(kept), model.width), np.nan, dtype=np.float32)
+    return encode_sequences(model, Sequences.of(kept), batch_size)
+
+
+def encode_sequences(model: SasRec, sequences: Sequences, batch_size: int) -> NDArray[np.float32]:
+    """Return the state after each sequence of known items, at most `max_length` each, shape (N, D); NaN where empty."""
+    states_ND = np.full((len(sequences.lengths), model.width), np.nan, dtype=np.float32)
     was_training = model.training
     model.eval()
     with torch.inference_mode():

@@ -3,18 +3,19 @@
 Shape suffixes: U users with a state, D width, N neighbours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recops.data.samples import SAMPLED_SLICES, SampleStore
 from recops.records import Sample
 from recops.retrieval.index import nearest
 from recops.retrieval.sasrec import SasRec, encode_histories
 
 NUM_SIMILAR_USERS = 50
-_BATCH_SIZE = 256
+_BLOCK = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +39,35 @@ class SampleState:
 
 
 class SampleStates:
-    """Answers for the samples of a store, which are frozen; a sample with a negative id is computed every time."""
+    """Answers for the samples of a store, which are frozen; a sample with a negative id is computed every time.
 
-    def __init__(self, model: SasRec, users: UserStates) -> None:
-        self._model, self._users = model, users
+    Samples are computed in blocks of consecutive ids: the last bits of a state depend on what shares its batch, and
+    must not depend on which sample was asked for first.
+    """
+
+    def __init__(self, store: SampleStore, model: SasRec, users: UserStates) -> None:
+        self._store, self._model, self._users = store, model, users
+        self._num_samples = sum(len(store.sample_ids(name)) for name in SAMPLED_SLICES)
         self._kept: dict[int, SampleState] = {}
-
-    def __contains__(self, sample_id: int) -> bool:
-        return sample_id in self._kept
 
     def of(self, sample: Sample) -> SampleState:
         """Return the state of one sample."""
         if sample.sample_id < 0:
             return self._compute([sample])[0]
         if sample.sample_id not in self._kept:
-            self.keep([sample])
+            self.prepare([sample.sample_id])
         return self._kept[sample.sample_id]
 
-    def keep(self, samples: Sequence[Sample]) -> None:
-        """Compute the states of many samples in batches."""
-        states = self._compute(samples)
-        self._kept.update((sample.sample_id, state) for sample, state in zip(samples, states, strict=True))
+    def prepare(self, sample_ids: Iterable[int]) -> None:
+        """Compute the states of stored samples, with the whole blocks that they are in."""
+        for block in sorted({int(i) // _BLOCK for i in sample_ids if int(i) not in self._kept}):
+            ids = range(block * _BLOCK, min((block + 1) * _BLOCK, self._num_samples))
+            states = self._compute([self._store.sample(i) for i in ids])
+            self._kept.update(zip(ids, states, strict=True))
 
     def _compute(self, samples: Sequence[Sample]) -> list[SampleState]:
         histories = [[event.item for event in sample.history] for sample in samples]
-        vectors_SD = encode_histories(self._model, histories, _BATCH_SIZE)
+        vectors_SD = encode_histories(self._model, histories, _BLOCK)
         has_state = np.isfinite(vectors_SD[:, 0])
         rows_SN, cosines_SN = self._neighbours(samples, np.nan_to_num(vectors_SD))
         real_SN = np.isfinite(cosines_SN) & has_state.reshape(-1, 1)

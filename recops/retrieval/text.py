@@ -11,6 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from recops.retrieval.batches import flat_ranges
+
 TEXT_COLUMNS = ("title", "category", "store", "description")
 RECENCY_DECAY = 0.9
 """Weight of a history item relative to the one after it."""
@@ -47,10 +49,3 @@ class TextIndex:
         """Places of all words of some items in the flat arrays, and which of the items each belongs to."""
         starts, ends = self._ends[items - 1], self._ends[items]
         return flat_ranges(starts, ends - starts)
-
-
-def flat_ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the ranges `starts[i] ... starts[i] + lengths[i] - 1` end to end, and the i of each element."""
-    owner = np.repeat(np.arange(len(starts)), lengths)
-    shift = starts - (np.cumsum(lengths) - lengths)
-    return np.arange(len(owner)) + shift[owner], owner

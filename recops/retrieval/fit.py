@@ -1,0 +1,163 @@
+"""Stage `sasrec_embeddings`: fit SASRec on `tool_fit`, stop early inside it, refit on all of it, write embeddings.
+
+Two phases: `select` fits on the first nine tenths of `tool_fit` by time and finds the best number of epochs on the last
+tenth; `refit` starts anew and fits on all of `tool_fit` for that many epochs, for the newest items are the likeliest
+targets. After every epoch there is a checkpoint.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+
+from recops import interrupt
+from recops.artifacts import write_json
+from recops.config.sasrec_embeddings import SasrecConfig
+from recops.retrieval.checkpoints import newest_checkpoint, read_state, restore, save_checkpoint
+from recops.retrieval.embeddings import EmbeddingFacts, write_embeddings
+from recops.retrieval.fit_data import HeldOut, cut_in_time, read_fit_rows
+from recops.retrieval.sasrec import save_sasrec
+from recops.retrieval.training import Training, held_out_ndcg
+from recops.stage_io import StageIO
+
+Phase = Literal["select", "refit"]
+_NUM_THREADS = 1
+"""Fixed, for the number of threads decides in which order sums are taken, and so the last bits of the weights. A second
+thread saves a third of the time on an idle machine, and on a busy one the two wait for each other: 50 times slower."""
+
+
+@dataclass
+class Curve:
+    """What the fit has done so far: all that a resume needs beside weights and optimizer state."""
+
+    phase: Phase = "select"
+    select_loss: list[float] = field(default_factory=list)
+    select_ndcg: list[float] = field(default_factory=list)
+    refit_loss: list[float] = field(default_factory=list)
+
+    @property
+    def best_epoch(self) -> int:
+        """Epoch, from 1, with the highest held-out NDCG@10; the first of equal ones; 0 before there is one."""
+        return int(np.argmax(self.select_ndcg)) + 1 if self.select_ndcg else 0
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs of both phases."""
+        return len(self.select_loss) + len(self.refit_loss)
+
+    def selected(self, config: SasrecConfig) -> bool:
+        """Return whether early stopping has decided."""
+        done = len(self.select_ndcg)
+        return done >= config.max_epochs or done - self.best_epoch >= config.patience_epochs
+
+    def refitted(self) -> bool:
+        """Return whether the refit has run as many epochs as were best."""
+        return len(self.refit_loss) >= self.best_epoch
+
+
+@dataclass(frozen=True)
+class SasrecReport:
+    """What the fit found; `held_out_ndcg_at_10` is over the full catalogue, on the last tenth of `tool_fit`."""
+
+    num_interactions: int
+    num_known_items: int
+    num_held_out: int
+    num_select_epochs: int
+    best_epoch: int
+    held_out_ndcg_at_10: float
+    select_loss: float
+    refit_loss: float
+    embeddings: EmbeddingFacts
+
+
+def run_sasrec(io: StageIO, config: SasrecConfig, *, seed: int) -> SasrecReport:
+    """Fit on `tool_fit` only and write weights, item and user embeddings and the curve.
+
+    Raises:
+        InputError: `tool_fit` has nothing to fit on, a loss is not finite, or the embeddings have collapsed.
+    """
+    splits = io.input("validated_splits")
+    rows = read_fit_rows(splits)
+    earlier, held_out = cut_in_time(rows, config.max_length, where=splits / "interactions.parquet")
+    with _reproducible():
+        curve = _newest_curve(io)
+        if not curve.selected(config):
+            _select(io, Training(earlier, config, seed), config, held_out, curve)
+        curve.phase = "refit"
+        training = Training(rows, config, seed)
+        _run_phase(io, training, curve, curve.refitted, lambda epoch: _refit_epoch(training, curve, epoch))
+        facts = write_embeddings(io.out, training.model, rows, config.batch_size)
+    save_sasrec(training.model, io.out)
+    write_json(io.out / "fit.json", {**asdict(curve), "best_epoch": curve.best_epoch})
+    return SasrecReport(
+        num_interactions=len(rows),
+        num_known_items=int(rows.known_items().sum()),
+        num_held_out=len(held_out.targets),
+        num_select_epochs=len(curve.select_ndcg),
+        best_epoch=curve.best_epoch,
+        held_out_ndcg_at_10=max(curve.select_ndcg),
+        select_loss=curve.select_loss[curve.best_epoch - 1],
+        refit_loss=curve.refit_loss[-1],
+        embeddings=facts,
+    )
+
+
+def _select(io: StageIO, training: Training, config: SasrecConfig, held_out: HeldOut, curve: Curve) -> None:
+    def run_epoch(epoch: int) -> dict[str, float]:
+        curve.select_loss.append(training.run_epoch(epoch, "SASRec, finding the number of epochs"))
+        curve.select_ndcg.append(held_out_ndcg(training.model, held_out, config.batch_size))
+        return {"select/loss": curve.select_loss[-1], "select/ndcg@10": curve.select_ndcg[-1]}
+
+    _run_phase(io, training, curve, lambda: curve.selected(config), run_epoch)
+
+
+def _refit_epoch(training: Training, curve: Curve, epoch: int) -> dict[str, float]:
+    curve.refit_loss.append(training.run_epoch(epoch, f"SASRec, refitting for {curve.best_epoch} epochs"))
+    return {"refit/loss": curve.refit_loss[-1]}
+
+
+def _run_phase(
+    io: StageIO,
+    training: Training,
+    curve: Curve,
+    finished: Callable[[], bool],
+    run_epoch: Callable[[int], dict[str, float]],
+) -> None:
+    """Run epochs until the phase is finished, from its newest checkpoint on; a signal waits for the epoch's end."""
+    checkpoint = newest_checkpoint(io.checkpoints)
+    if checkpoint and read_state(checkpoint)["phase"] == curve.phase:
+        restore(checkpoint, training.model, training.optimizer)
+    while not finished():
+        done = len(curve.select_loss if curve.phase == "select" else curve.refit_loss)
+        with interrupt.deferred():
+            io.tracker.log_metrics(run_epoch(done + 1), step=done + 1)
+            save_checkpoint(
+                io.checkpoints,
+                curve.num_epochs,
+                model=training.model,
+                optimizer=training.optimizer,
+                state=asdict(curve),
+            )
+        interrupt.stop_if_requested()
+
+
+def _newest_curve(io: StageIO) -> Curve:
+    checkpoint = newest_checkpoint(io.checkpoints)
+    return Curve(**read_state(checkpoint)) if checkpoint else Curve()
+
+
+@contextmanager
+def _reproducible() -> Iterator[None]:
+    """Same seed, same machine, same bytes; the process gets its settings and its generator back."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(_NUM_THREADS)
+    torch.use_deterministic_algorithms(True)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
