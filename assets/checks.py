@@ -49,7 +49,7 @@ def check_splits(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResu
     yield _error("quarantine", quarantine_is_small(read_json(folder / "report.json"), limit))
 
 
-@asset_check(asset=evaluation_reports, description="Few answers of any policy are invalid.")
+@asset_check(name="few_invalid_answers", asset=evaluation_reports, description="Few answers of any policy are invalid.")
 def check_answers(context: AssetCheckExecutionContext) -> AssetCheckResult:
     """Warn when a policy's answers often break the format: its ranking metrics then say little."""
     folder = Layout(project_root(), _recipe(context)).artefact("evaluation_reports")

@@ -33,7 +33,8 @@ def main() -> int:
     parser.add_argument("--mlflow-port", type=int, default=MLFLOW_PORT)
     arguments = parser.parse_args()
     environment.prepare()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     servers: list[subprocess.Popen[bytes]] = []
     console = Console()
     try:
@@ -75,7 +76,17 @@ def commands(root: Path, dagster_port: int, mlflow_port: int) -> dict[str, list[
     return {
         "dagster-webserver": [str(tools / "dagster-webserver"), *workspace, "-h", HOST, "-p", str(dagster_port)],
         "dagster-daemon": [str(tools / "dagster-daemon"), "run", *workspace],
-        "mlflow": [str(tools / "mlflow"), "server", *store, "--host", HOST, "--port", str(mlflow_port)],
+        "mlflow": [
+            str(tools / "mlflow"),
+            "server",
+            *store,
+            "--host",
+            HOST,
+            "--port",
+            str(mlflow_port),
+            "--workers",
+            "1",
+        ],
     }
 
 

@@ -19,7 +19,7 @@ from recops.paths import Layout, project_root
 from recops.runner import run_stage
 from recops.stage import StageName
 from recops.stages import EXIT_BAD_INPUT, EXIT_INTERRUPTED
-from recops.summary import print_results
+from recops.summary import print_recommendation, print_results
 
 app = typer.Typer(
     name="recops",
@@ -71,14 +71,28 @@ def results(recipe: RecipeOption = "embedded") -> None:
 
 
 @app.command()
+def recommend(
+    user: Annotated[str, typer.Option("--user", "-u", help="A user id of the recipe's data.")],
+    recipe: RecipeOption = "embedded",
+    policy: Annotated[StageName, typer.Option(help="The stage whose policy answers.")] = "ppr_model",
+) -> None:
+    """Ask a trained policy for a ranked list for one user, and see how it came to it."""
+    from recops.evaluate import recommend as module  # torch and transformers: some seconds that `--help` need not take
+
+    layout = Layout(project_root(), recipe)
+    print_recommendation(console, module.recommend(layout, load_recipe(layout.recipe_file), user, policy))
+
+
+@app.command()
 def doctor(recipe: RecipeOption = "embedded") -> None:
     """Look for what would stop or spoil a run, and say how to mend it."""
     problems = find_problems(project_root(), recipe)
     for problem in problems:
-        console.print(f"[red]{problem.what}[/red]: {problem.found}\n    {problem.fix}", highlight=False, soft_wrap=True)
-    console.print(f"{len(problems)} problems found" if problems else "[green]everything is in order[/green]")
+        console.print(f"{problem.what}: {problem.found}", style="red", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"    {problem.fix}", markup=False, highlight=False, soft_wrap=True)
     if problems:
         raise typer.Exit(1)
+    console.print("Everything is in order.", style="green")
 
 
 @app.command()

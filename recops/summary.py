@@ -1,14 +1,22 @@
 """The table of results at a terminal, and where everything else is."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from recops.artifacts import read_json, verify
 from recops.metrics import METRICS
 from recops.paths import Layout
+
+if TYPE_CHECKING:
+    # For the checker alone: the module loads torch, and a table of results needs none.
+    from recops.evaluate.recommend import Recommendation
+
+TABLE_WIDTH = 120
+"""Columns that the table needs; a log has 80 by default, which would fold every row."""
 
 
 def print_results(console: Console, root: Path, recipe: str) -> None:
@@ -19,7 +27,7 @@ def print_results(console: Console, root: Path, recipe: str) -> None:
     """
     folder = Layout(root, recipe).artefact("evaluation_reports")
     verify(folder)
-    console.print(results_table(read_json(folder / "metrics.json")))
+    console.print(results_table(read_json(folder / "metrics.json")), width=max(console.width, TABLE_WIDTH))
     console.print(f"HTML report    {folder / 'report.html'}", highlight=False, soft_wrap=True)
     console.print(f"MLflow runs    http://127.0.0.1:5000 (experiment {recipe}), with: make ui", highlight=False)
     console.print("Dagster UI     http://127.0.0.1:3000, with: make ui", highlight=False)
@@ -42,3 +50,19 @@ def results_table(metrics: dict[str, Any]) -> Table:
 def _cell(name: str, value: dict[str, float]) -> str:
     interval = f" [{value['low']:.3f}, {value['high']:.3f}]" if name == "ndcg@10" else ""
     return f"{value['mean']:.3f}{interval}".replace("[", "\\[")
+
+
+def print_recommendation(console: Console, found: "Recommendation") -> None:
+    """Print a ranked list, and the tool calls that led to it."""
+    console.print("History: " + "; ".join(found.history), highlight=False, markup=False)
+    for turn in found.turns:
+        console.print(f"{turn.kind}: {turn.text}", style="dim", highlight=False, markup=False)
+    if found.invalid:
+        console.print(f"{found.policy_stage} gave no valid answer: {found.error}", style="red", markup=False)
+        return
+    table = Table(title=f"{found.policy_stage} for {found.user_id}")
+    for column in ("place", "label", "item", "title", "category"):
+        table.add_column(column)
+    for item in found.items:
+        table.add_row(str(item.place), item.label, item.item_id, escape(item.title), escape(item.category))
+    console.print(table, width=max(console.width, TABLE_WIDTH))
