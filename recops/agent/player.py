@@ -1,10 +1,26 @@
 """One episode while it is played: its tokens, its messages, its environment, and when it ends."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from recops.agent.environment import RecommendationEnvironment
 from recops.agent.prompts import tool_message
 from recops.records import Episode
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A played episode with its tokens, for a trainer.
+
+    Attributes:
+        completion_ids: tokens after the prompt.
+        is_models: 1 for those that the model wrote, 0 for those of the template and the tools: only the former learn.
+    """
+
+    episode: Episode
+    prompt_ids: list[int]
+    completion_ids: list[int]
+    is_models: list[int]
 
 
 class Player:
@@ -21,6 +37,7 @@ class Player:
         self.number, self.environment = number, environment
         self.prompt, self.pending, self.limit = prompt, list(prompt), limit
         self.written: list[int] = []
+        self._is_models: list[int] = []
         self.messages: list[dict[str, Any]] = []
         self.done = self.truncated = limit < 1
         self._turn_start = 0
@@ -28,6 +45,7 @@ class Player:
     def take(self, token: int) -> None:
         """Append a token that the model wrote; it reads it next."""
         self.written.append(token)
+        self._is_models.append(1)
         self.pending = [token]
 
     def turn(self) -> tuple[list[int], list[int]]:
@@ -48,13 +66,17 @@ class Player:
             return
         self.messages += answers
         self.written += tokens
+        self._is_models += [0] * len(tokens)
         self.pending += tokens
         self._turn_start = len(self.written)
         self.done = self.truncated = len(self.written) >= self.limit
 
-    def episode(self) -> Episode:
-        """Return the scored episode."""
-        return self.environment.finish(self.messages, truncated=self.truncated, num_completion_tokens=len(self.written))
+    def rollout(self) -> Rollout:
+        """Return the scored episode and its tokens."""
+        episode = self.environment.finish(
+            self.messages, truncated=self.truncated, num_completion_tokens=len(self.written)
+        )
+        return Rollout(episode, self.prompt, self.written, self._is_models)
 
     def _answer(self, name: str, arguments: Any) -> str:
         """Call a tool as TRL does: what fails is answered, and said in the same words."""

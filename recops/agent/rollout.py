@@ -14,7 +14,7 @@ from torch import Tensor
 from recops.agent.chat import Chat
 from recops.agent.decoder import Decoder
 from recops.agent.environment import environment_class
-from recops.agent.player import Player
+from recops.agent.player import Player, Rollout
 from recops.agent.policy import Policy
 from recops.agent.prompts import task_messages, tool_schemas
 from recops.config.agent import AgentConfig
@@ -38,7 +38,22 @@ def play(
     seed: int,
     batch_size: int,
 ) -> list[Episode]:
-    """Return one episode per task, in the order of the tasks.
+    """Return one episode per task, in the order of the tasks; arguments and errors as `rollouts`."""
+    played = rollouts(policy, tasks, toolbox, agent, temperature=temperature, seed=seed, batch_size=batch_size)
+    return [rollout.episode for rollout in played]
+
+
+def rollouts(
+    policy: Policy,
+    tasks: Sequence[Task],
+    toolbox: Toolbox,
+    agent: AgentConfig,
+    *,
+    temperature: float,
+    seed: int,
+    batch_size: int,
+) -> list[Rollout]:
+    """Return one episode per task with its tokens, in the order of the tasks.
 
     Args:
         policy: plays; a model in training mode is put back into it.
@@ -56,7 +71,7 @@ def play(
     if not tasks:
         return []
     _check_control_tokens(policy, toolbox)
-    toolbox.evidence.prepare(sorted({task.sample.sample_id for task in tasks if task.sample.sample_id >= 0}))
+    toolbox.evidence.prepare(sorted({task.sample.sample_id for task in tasks}))
     chat = Chat(policy.tokenizer, tool_schemas(agent))
     players = _players(policy, tasks, toolbox, agent, chat=chat)
     training = policy.model.training
@@ -65,7 +80,7 @@ def play(
         _Loop(policy, players, chat, batch_size, _sampler(temperature, seed, agent.max_completion_tokens)).run()
     finally:
         policy.model.train(training)
-    return [player.episode() for player in players]
+    return [player.rollout() for player in players]
 
 
 class _Loop:

@@ -1,16 +1,25 @@
+import copy
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
 from trl.chat_template_utils import parse_response
 
+from recops.agent.chat import Chat
 from recops.agent.environment import environment_class
+from recops.agent.player import Player
 from recops.agent.policy import Policy
 from recops.agent.prompts import task_messages, tool_schemas
-from recops.agent.rollout import play
+from recops.agent.rollout import play, rollouts
 from recops.config.agent import AgentConfig
-from recops.records import Episode, Task
+from recops.errors import InputError
+from recops.records import AnswerError, Episode, Task
 from recops.tools.toolbox import Toolbox
-from tests.recops.agent.world import AGENT, all_tasks
+from tests.recops.agent.world import AGENT, all_tasks, changed
 
 
 def naive(policy: Policy, task: Task, toolbox: Toolbox, agent: AgentConfig) -> Episode:
@@ -67,3 +76,170 @@ def test_greedy_episodes_equal_those_of_a_naive_loop_without_cache(policy: Polic
     )
     assert [episode.messages for episode in played] == [episode.messages for episode in expected]
     assert played == expected
+
+
+def test_greedy_episodes_equal_those_of_trls_own_tool_loop(policy: Policy, toolbox: Toolbox, tmp_path: Path) -> None:
+    tasks = [*all_tasks(toolbox)[:6], *all_tasks(toolbox, "more")[:2]]
+
+    in_trl, tokens = play_in_trl(policy, tasks, toolbox, AGENT, tmp_path)
+
+    played = rollouts(policy, tasks, toolbox, AGENT, temperature=0, seed=1, batch_size=3)
+    assert sum(len(episode.calls) for episode in in_trl.values()) >= len(tasks)
+    assert {rollout.episode.task: rollout.episode for rollout in played} == in_trl
+    assert {rollout.episode.task: rollout.completion_ids for rollout in played} == tokens
+
+
+def play_in_trl(
+    policy: Policy, tasks: list[Task], toolbox: Toolbox, agent: AgentConfig, folder: Path
+) -> tuple[dict[Task, Episode], dict[Task, list[int]]]:
+    """Let GRPOTrainer play one greedy step that trains nothing, and score with the environments, as training does."""
+    episodes, tokens = {}, {}
+
+    def reward(completions: Any, completion_ids: Any, environments: Any, **_: Any) -> list[float]:
+        for environment, messages, ids in zip(environments, completions, completion_ids, strict=True):
+            truncated = ids[-1] not in policy.stop_ids
+            episode = environment.finish(messages, truncated=truncated, num_completion_tokens=len(ids))
+            episodes[episode.task] = episode
+            tokens[episode.task] = list(ids)
+        return [float(place) for place in range(len(completions))]
+
+    rows = [
+        {
+            "prompt": task_messages(task, toolbox, agent),
+            "sample_id": task.sample.sample_id,
+            "candidates": list(task.candidates),
+            "direction": task.direction,
+        }
+        for task in tasks
+    ]
+    arguments = GRPOConfig(
+        output_dir=str(folder), max_steps=1, learning_rate=0.0, per_device_train_batch_size=2 * len(tasks),
+        num_generations=2, max_completion_length=agent.max_completion_tokens, generation_kwargs={"do_sample": False},
+        use_cpu=True, bf16=False, report_to="none", save_strategy="no", disable_tqdm=True, gradient_checkpointing=False,
+    )  # fmt: skip
+    GRPOTrainer(
+        model=copy.deepcopy(policy.model),
+        reward_funcs=reward,
+        args=arguments,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=policy.tokenizer,
+        environment_factory=environment_class(toolbox, agent),
+    ).train()
+    return episodes, tokens
+
+
+def test_tight_limits_end_episodes_as_trl_does(policy: Policy, toolbox: Toolbox, tmp_path: Path) -> None:
+    tasks = all_tasks(toolbox)[:6]
+    ends = set()
+    for limit in (16, 20, 24, 28):
+        agent = changed(max_completion_tokens=limit)
+        in_trl, _ = play_in_trl(policy, tasks, toolbox, agent, tmp_path)
+        played = play(policy, tasks, toolbox, agent, temperature=0, seed=1, batch_size=6)
+        assert {episode.task: episode for episode in played} == in_trl
+        ends |= {(episode.answer.error, episode.messages[-1]["role"]) for episode in played}
+    assert {error for error, _ in ends} >= {AnswerError.TRUNCATED}
+
+
+def test_sampled_episodes_do_not_depend_on_the_batch_and_are_their_seeds(policy: Policy, toolbox: Toolbox) -> None:
+    tasks = all_tasks(toolbox)[:10]
+
+    def sampled(seed: int, batch_size: int) -> list[Episode]:
+        return play(policy, tasks, toolbox, AGENT, temperature=1.0, seed=seed, batch_size=batch_size)
+
+    assert sampled(1, 4) == sampled(1, 10)
+    assert sampled(1, 4) != sampled(2, 4)
+
+
+def test_the_same_task_twice_is_played_twice_with_other_random_numbers(policy: Policy, toolbox: Toolbox) -> None:
+    task = all_tasks(toolbox)[0]
+
+    played = play(policy, [task] * 12, toolbox, AGENT, temperature=1.0, seed=1, batch_size=12)
+
+    assert len({str(episode.messages) for episode in played}) > 6
+
+
+def test_sampling_follows_the_models_probabilities(policy: Policy, toolbox: Toolbox) -> None:
+    task = all_tasks(toolbox)[0]
+    prompt = render(policy, task_messages(task, toolbox, AGENT), AGENT)
+    with torch.inference_mode():
+        expected = torch.softmax(policy.model(torch.tensor([prompt])).logits[0, -1] / 2.0, dim=-1)
+
+    played = rollouts(policy, [task] * 600, toolbox, AGENT, temperature=2.0, seed=1, batch_size=200)
+
+    counts = Counter(rollout.completion_ids[0] for rollout in played)
+    token, count = counts.most_common(1)[0]
+    spread = 4 * float((expected[token] * (1 - expected[token]) / 600) ** 0.5)
+    assert count / 600 == pytest.approx(float(expected[token]), abs=spread)
+    assert len(counts) > 3
+
+
+def test_tokens_of_tools_are_marked_as_not_the_models(policy: Policy, toolbox: Toolbox) -> None:
+    played = rollouts(policy, all_tasks(toolbox)[:6], toolbox, AGENT, temperature=0, seed=1, batch_size=6)
+
+    for rollout in played:
+        ours = [token for token, mine in zip(rollout.completion_ids, rollout.is_models, strict=True) if not mine]
+        text = policy.tokenizer.decode(ours)
+        assert text.count("<tool_response>") == len(rollout.episode.calls)
+        assert all(call.answer in text for call in rollout.episode.calls)
+        assert "Answer:" not in text
+
+
+def test_no_task_is_no_episode_and_a_training_model_stays_one(policy: Policy, toolbox: Toolbox) -> None:
+    assert play(policy, [], toolbox, AGENT, temperature=0, seed=1, batch_size=4) == []
+    policy.model.train()
+    play(policy, all_tasks(toolbox)[:1], toolbox, AGENT, temperature=0, seed=1, batch_size=4)
+    assert policy.model.training
+    policy.model.eval()
+
+
+def test_a_mistake_of_ours_stops_the_rollout(policy: Policy, toolbox: Toolbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("next_item", "text_similarity", "popularity", "similar_users"):
+        monkeypatch.setattr(type(toolbox.evidence), name, lambda *_: 1 / 0)
+    fresh = Toolbox(toolbox.evidence, AGENT)
+
+    with pytest.raises(ZeroDivisionError):
+        play(policy, all_tasks(toolbox), fresh, AGENT, temperature=0, seed=1, batch_size=8)
+
+
+def test_a_policy_whose_control_tokens_a_title_could_spell_is_refused(policy: Policy, toolbox: Toolbox) -> None:
+    tokenizer = copy.deepcopy(policy.tokenizer)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[INST]"]})
+    other = Policy(policy.model, tokenizer)
+    tasks = all_tasks(toolbox)[:1]
+
+    with pytest.raises(InputError, match=r"\[INST\] may pass.*control_tokens=policy.control_tokens"):
+        play(other, tasks, toolbox, AGENT, temperature=0, seed=1, batch_size=1)
+
+    safe = Toolbox(toolbox.evidence, AGENT, control_tokens=other.control_tokens)
+    assert len(play(other, tasks, safe, AGENT, temperature=0, seed=1, batch_size=1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("<tool_call>\n{not json}\n</tool_call>", AnswerError.NO_ANSWER),
+        ('<tool_call>\n{"name": "rank_by_magic", "arguments": {}}\n</tool_call>', AnswerError.UNKNOWN_TOOL),
+        ('<tool_call>\n{"name": "rank_by_next_item", "arguments": {"x": 1}}\n</tool_call>', AnswerError.BAD_ARGUMENT),
+        ('<tool_call>\n{"name": "rank_by_next_item", "arguments": [1]}\n</tool_call>', AnswerError.BAD_ARGUMENT),
+        ('<tool_call>\n{"name": 3, "arguments": {}}\n</tool_call>', AnswerError.NO_ANSWER),
+        ('<tool_call>\n["rank_by_next_item"]\n</tool_call>', AnswerError.NO_ANSWER),
+        ("", AnswerError.NO_ANSWER),
+    ],
+)
+def test_a_malformed_call_is_an_error_of_the_answer_and_no_crash(
+    text: str, error: AnswerError, policy: Policy, toolbox: Toolbox
+) -> None:
+    task = all_tasks(toolbox)[0]
+    environment = environment_class(toolbox, AGENT)()
+    environment.reset(sample_id=task.sample.sample_id, candidates=list(task.candidates), direction="rank")
+    chat = Chat(policy.tokenizer, tool_schemas(AGENT))
+    player = Player(0, environment, [1, 2, 3], limit=200)
+    for token in policy.tokenizer(text + "<|im_end|>", add_special_tokens=False)["input_ids"]:
+        player.take(token)
+
+    answers = player.close_turn(chat.parse(*player.turn()))
+    if answers:
+        player.open_turn(answers, *chat.tool_turns([answers]))
+        player.close_turn({"role": "assistant", "content": "Answer: A B C D"})
+
+    assert player.rollout().episode.answer.error == error
