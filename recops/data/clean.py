@@ -132,7 +132,7 @@ def _check_share(quarantine: pl.DataFrame, fractions: dict[str, float], limit: f
         rule = rule_of(_table(table), top)
         raise InputError(
             f"raw_data, {table}",
-            found=f"{fraction:.1%} of the rows rejected ({names}), for example row {example['row']}: "
+            found=f"{fraction:.1%} of the rows rejected ({names}), for example row {example['row']} of the source: "
             f"{example['content'][:_EXAMPLE_CHARACTERS]}",
             expected=f"at most {limit:.1%} rejected; {top}: {rule.expected}",
             next_step=f"{rule.next_step} If they may be lost, raise validated_splits.max_quarantine_fraction.",

@@ -113,7 +113,10 @@ def test_too_many_rejected_rows_stop_with_the_reason_an_example_and_the_next_ste
     with pytest.raises(InputError) as caught:
         screen(broken(seconds, 1, user_id=None), items, max_quarantine_fraction=0.1)
     assert caught.value.where == "raw_data, interactions"
-    assert "100.0% of the rows rejected (time_in_seconds 95, no_user_id 1), for example row 2: {" in caught.value.found
+    assert (
+        "100.0% of the rows rejected (time_in_seconds 95, no_user_id 1), for example row 2 of the source: {"
+        in caught.value.found
+    )
     assert "at most 10.0%" in caught.value.expected
     assert "multiply them by 1000" in caught.value.next_step
 
