@@ -112,6 +112,7 @@ def fit_script(toolbox: Toolbox, config: ExpertEpisodesConfig, agent: AgentConfi
         ranking=Fusion.fit(toolbox, ranking, agent, config.rank_constant),
         pairs=Fusion.fit(toolbox, pairs, agent, config.rank_constant),
         num_orders=(config.min_orders, config.max_orders),
+        explore_fraction=config.explore_fraction,
         look_fraction=config.look_fraction,
     )
 

@@ -6,6 +6,7 @@ The weights maximise the likelihood of the target among the candidates (conditio
 Shapes: N tasks, K candidates, S sources.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,6 +87,7 @@ class Fusion:
         self.sources = tuple(sources)
         self._ranks_NSK, self._targets_N, self._constant = ranks_NSK, targets_N, rank_constant
         self._weights: dict[tuple[int, ...], NDArray[np.float64]] = {}
+        self._best: dict[int, tuple[int, ...]] = {}
 
     @classmethod
     def fit(cls, toolbox: Toolbox, tasks: Sequence[Task], agent: AgentConfig, rank_constant: float) -> "Fusion":
@@ -109,7 +111,7 @@ class Fusion:
     def _features(self, ranks_SK: Ranks) -> NDArray[np.float64]:
         """Turn ranks (..., S, K) into features (..., K, 2S)."""
         known = ranks_SK != UNKNOWN
-        reciprocal = np.where(known, self._constant / (self._constant + ranks_SK), 0.0)
+        reciprocal = np.where(known, self._constant / (self._constant + np.where(known, ranks_SK, 0)), 0.0)
         return np.moveaxis(np.concatenate([reciprocal, ~known], axis=-2), -2, -1).astype(np.float64)
 
     def _fitted(self, chosen: tuple[int, ...]) -> NDArray[np.float64]:
@@ -126,6 +128,20 @@ class Fusion:
 
         start = np.ones(features_NKF.shape[-1])
         return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B").x, dtype=np.float64)
+
+    def best(self, num_sources: int) -> tuple[int, ...]:
+        """Return the set of so many sources (ascending places) that ranks the tasks of the fit best."""
+        if num_sources not in self._best:
+            sets = itertools.combinations(range(len(self.sources)), num_sources)
+            self._best[num_sources] = max(sets, key=self.ndcg)
+        return self._best[num_sources]
+
+    def ndcg(self, chosen: tuple[int, ...]) -> float:
+        """Return NDCG@10 of a set of sources on the tasks of the fit; equal scores share their ranks' mean."""
+        scores_NK = self._features(self._ranks_NSK[:, list(chosen)]) @ self.weights(chosen)
+        target_N1 = scores_NK[np.arange(len(scores_NK)), self._targets_N][:, None]
+        ties_N = (scores_NK == target_N1).sum(axis=1) - 1
+        return float(ndcg_at_k((scores_NK > target_N1).sum(axis=1) + ties_N // 2, CUTOFF).mean())
 
     def described(self) -> dict[str, dict[str, float]]:
         """Return the weights fitted so far: set of sources -> source -> weight, and its value of "unknown"."""

@@ -1,4 +1,4 @@
-"""The scripted expert: asks some ordering tools, merges what they say, answers. It never looks at the target."""
+"""The scripted expert: asks ordering tools, merges what they say, answers. It never looks at the target."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,12 +23,14 @@ class Script:
         ranking: merges orders of a whole candidate set.
         pairs: merges orders of two candidates.
         num_orders: least and greatest number of ordering calls.
+        explore_fraction: share of episodes with random sources; the others ask the best set of their size.
         look_fraction: share of episodes with one call more that describes and does not order.
     """
 
     ranking: Fusion
     pairs: Fusion
     num_orders: tuple[int, int]
+    explore_fraction: float
     look_fraction: float
 
 
@@ -63,8 +65,10 @@ def _plan(
 ) -> list[Source | tuple[str, dict[str, Any]]]:
     low, high = script.num_orders
     num_orders = min(int(generator.integers(low, high + 1)), len(fusion.sources), agent.max_calls)
-    places = generator.permutation(len(fusion.sources))[:num_orders]
-    calls: list[Source | tuple[str, dict[str, Any]]] = [fusion.sources[place] for place in places]
+    explores = generator.random() < script.explore_fraction
+    places = np.arange(len(fusion.sources)) if explores else np.asarray(fusion.best(num_orders), dtype=np.int64)
+    order = generator.permutation(places)[:num_orders]
+    calls: list[Source | tuple[str, dict[str, Any]]] = [fusion.sources[place] for place in order]
     looks = _looks(task, agent, generator)
     if looks and len(calls) < agent.max_calls and generator.random() < script.look_fraction:
         calls.insert(int(generator.integers(len(calls) + 1)), looks[int(generator.integers(len(looks)))])

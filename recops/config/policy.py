@@ -28,7 +28,8 @@ class EmbeddedPolicyConfig(Section):
     num_heads: Count
     rope_theta: Positive
     vocabulary_size: Annotated[int, Field(ge=512)]
-    steps: Count
+    drill_steps: Count
+    episode_steps: Count
     batch_size: Count
     learning_rate: Positive
     checkpoint_steps: Count
@@ -52,6 +53,7 @@ class ExpertEpisodesConfig(Section):
     Attributes:
         pair_fraction: share of tasks that ask about two candidates, as PPR does later.
         min_orders: least number of ordering calls of a scripted episode; `max_orders` the greatest.
+        explore_fraction: share of scripted episodes that ask random tools; the others ask the best set of their size.
         look_fraction: share of scripted episodes with one more call, to a tool that describes.
         rank_constant: in the expert's reciprocal ranks, 1 / (constant + rank): the smaller, the more the first count.
         keep_target_in_top: an episode is kept where the target is among as many.
@@ -63,6 +65,7 @@ class ExpertEpisodesConfig(Section):
     pair_fraction: Annotated[float, Field(ge=0, le=1)]
     min_orders: Count
     max_orders: Count
+    explore_fraction: Annotated[float, Field(ge=0, le=1)]
     look_fraction: Annotated[float, Field(ge=0, le=1)]
     rank_constant: Positive
     keep_target_in_top: Count
