@@ -131,7 +131,7 @@ def _panel(axes: Axes, title: str, lines: Sequence[Line], names: Sequence[str]) 
 def _svg(figure: Figure, alt: str) -> str:
     """Return the drawing as an element of an HTML page, with `alt` as its text for screen readers."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    figure.savefig(buffer, format="svg", transparent=True)
     drawing = buffer.getvalue()
     drawing = drawing[drawing.index("<svg") :]
     # A style element inside a drawing would apply to the whole page, which sets the same rule for its drawings.
