@@ -18,7 +18,7 @@ _CLOCK = ("runtime", "per_second", "step_time", "profiling", "total_flos")
 """Parts of the names of logged values that depend on the clock or the machine: they never enter an artefact."""
 
 
-class StageCallback(TrainerCallback):  # type: ignore[misc]
+class StageCallback(TrainerCallback):
     """Connects a trainer to its stage: logged values, progress, a manifest per checkpoint, signals."""
 
     def __init__(self, io: StageIO, meter: Meter, shown: Sequence[str]) -> None:
@@ -86,9 +86,7 @@ def finite_numbers(logs: Mapping[str, Any]) -> dict[str, float]:
 def write_curve(history: Sequence[Mapping[str, Any]], folder: Path) -> None:
     """Write `curve.parquet` (`step`, `name`, `value`) from a trainer's log history, which survives a resume."""
     rows = [
-        (int(entry["step"]), name, value)
-        for entry in history
-        for name, value in sorted(finite_numbers(entry).items())
+        (int(entry["step"]), name, value) for entry in history for name, value in sorted(finite_numbers(entry).items())
     ]
     frame = pl.DataFrame(rows, schema={"step": pl.Int32, "name": pl.String, "value": pl.Float64}, orient="row")
     frame.write_parquet(folder / "curve.parquet", statistics=False)
@@ -99,5 +97,3 @@ def mean_of(history: Sequence[Mapping[str, Any]], name: str, *, first: bool, ent
     values = [float(entry[name]) for entry in history if name in entry and math.isfinite(float(entry[name]))]
     part = values[:entries] if first else values[-entries:]
     return sum(part) / len(part) if part else 0.0
-
-

@@ -1,14 +1,14 @@
 """`base_policy`: a small model trained from scratch on synthetic episodes, or a pretrained one, pinned and checked.
 
 The embedded policy has no knowledge of the world. It learns here the grammar of episodes, to copy an order that a tool
-gave, and to merge several. Copying comes first, with one view and few candidates: the attention pattern that all else
-is built on forms there. Hidden matrices are trained with Muon, which needs half the steps that AdamW needs (see
-docs/experiments.md); the loop is written out because only the assistant's tokens need logits.
+gave, and to merge several. Bare drills come first, then whole episodes; the first drills only copy: the attention
+pattern that all else is built on forms there. Hidden matrices are trained with Muon (docs/experiments.md says why);
+the loop is written out because only the assistant's tokens need logits.
 Shapes: B episodes, L tokens, T supervised tokens, V vocabulary.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from recops.tools.item_text import ItemText
 from recops.tools.sanitize import Sanitizer
 from recops.train.callbacks import write_curve
 from recops.train.conversations import IGNORED, encode_conversations, padded
+from recops.train.drills import drill_batch
 from recops.train.models import build_model, build_tokenizer, num_trainable, save_policy
 from recops.train.pretrained import import_pretrained
 from recops.train.skill import Skill, measure_skill
@@ -42,10 +43,12 @@ _CANDIDATES = 20
 _HISTORY = 3
 _WARMUP_STEPS = 30
 _DECAY_FRACTION = 0.4
-_COPY_FRACTION = 0.2
-_PAIR_PROBABILITY = 0.15
+_COPY_FRACTION = 0.25
+_PAIR_PROBABILITY = 0.25
 _FEWEST = 3
 _VIEWS = (1, 2, 2, 3, 3, 3)
+_ADAM_FRACTION = 0.3
+"""Learning rate of embeddings and norms, as a share of that of the hidden matrices."""
 _MAX_GRADIENT_NORM = 1.0
 
 
@@ -89,7 +92,7 @@ def run_base_policy(io: StageIO, config: BasePolicyConfig, *, seed: int, agent: 
         revision="",
         parameters=num_trainable(model),
         vocabulary=len(tokenizer),
-        steps=config.steps,
+        steps=num_steps(config),
         loss_first=float(history[0]["loss"]),
         loss_last=float(history[-1]["loss"]),
         skill=skill,
@@ -120,7 +123,7 @@ def _tokenizer(
             num_views=2,
             direction=direction,
             history=10,
-        ).messages
+        )
         for _ in range(_TOKENIZER_EPISODES // len(directions))
         for direction in directions
     ]
@@ -128,7 +131,7 @@ def _tokenizer(
 
 
 class Lesson:
-    """The batch of each step: a function of seed and step alone, so that a resumed training reads what it would have."""
+    """The batch of each step: a function of seed and step alone, so that a resumed training reads the same."""
 
     def __init__(
         self,
@@ -144,23 +147,38 @@ class Lesson:
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return token ids and labels, int64 (B, L); all episodes of a batch have as many candidates."""
         generator = np.random.default_rng(sub_seed(self._seed, "lesson", step))
-        copying = step < _COPY_FRACTION * self._config.steps
-        pairs = not copying and generator.random() < _PAIR_PROBABILITY
-        full = generator.random() < 0.5
-        count = 2 if pairs else _CANDIDATES if full else int(generator.integers(_FEWEST, _CANDIDATES + 1))
+        if step < self._config.drill_steps:
+            return self._drills(generator, step)
+        pairs = generator.random() < _PAIR_PROBABILITY
+        count = 2 if pairs else _num_candidates(generator)
         conversations = [
             self._source.draw(
                 generator,
                 num_candidates=count,
-                num_views=1 if copying else int(generator.choice(_VIEWS)),
+                num_views=int(generator.choice(_VIEWS)),
                 direction=("more", "less")[int(generator.integers(2))] if pairs else "rank",
                 history=_HISTORY,
-            ).messages
+            )
             for _ in range(self._config.batch_size)
         ]
         rows = encode_conversations(self._tokenizer, conversations, self._tools)
         ids_BL = padded([ids for ids, _ in rows], self._tokenizer.pad_token_id)
         return ids_BL, padded([labels for _, labels in rows], IGNORED)
+
+    def _drills(self, generator: np.random.Generator, step: int) -> tuple[Tensor, Tensor]:
+        copying = step < _COPY_FRACTION * self._config.drill_steps
+        return drill_batch(
+            self._tokenizer,
+            generator,
+            batch_size=self._config.batch_size,
+            num_candidates=_num_candidates(generator),
+            num_views=1 if copying else int(generator.choice(_VIEWS)),
+        )
+
+
+def _num_candidates(generator: np.random.Generator) -> int:
+    """Return the full number half of the time, so that most is learned where most is asked, else fewer."""
+    return _CANDIDATES if generator.random() < 0.5 else int(generator.integers(_FEWEST, _CANDIDATES + 1))
 
 
 def supervised_loss(model: Any, ids_BL: Tensor, labels_BL: Tensor) -> Tensor:
@@ -175,16 +193,21 @@ def supervised_loss(model: Any, ids_BL: Tensor, labels_BL: Tensor) -> Tensor:
     return torch.nn.functional.cross_entropy(logits_TV, targets_BL[supervised_BL])
 
 
+def num_steps(config: EmbeddedPolicyConfig) -> int:
+    """Return the number of optimizer steps, drills and episodes together."""
+    return config.drill_steps + config.episode_steps
+
+
 def _train(io: StageIO, model: Any, lesson: Lesson, config: EmbeddedPolicyConfig) -> list[dict[str, float]]:
     """Train from the newest checkpoint on; return the loss of every step."""
     optimizers = _optimizers(model, config.learning_rate)
-    checkpoint = io.checkpoints / "base.pt"
+    checkpoint, total = io.checkpoints / "base.pt", num_steps(config)
     history = _restored(checkpoint, model, optimizers)
     model.train()
-    with progress("Training the embedded policy", config.steps) as meter, interrupt.deferred():
+    with progress("Training the embedded policy", total) as meter, interrupt.deferred():
         meter.advance(len(history))
-        for step in range(len(history), config.steps):
-            loss = _step(model, optimizers, lesson.batch(step), learning_rate_factor(step, config.steps))
+        for step in range(len(history), total):
+            loss = _step(model, optimizers, lesson.batch(step), learning_rate_factor(step, total))
             history.append({"step": step + 1, "loss": loss})
             io.tracker.log_metrics({"loss": loss}, step=step + 1)
             meter.advance(loss=loss)
@@ -212,7 +235,7 @@ def _step(
 
 
 def learning_rate_factor(step: int, steps: int) -> float:
-    """Return the share of the full learning rate at a 0-based step: warm-up, plateau, linear decay to a step above 0."""
+    """Return the share of the full learning rate at a 0-based step: warm-up, plateau, linear decay."""
     warm = (step + 1) / _WARMUP_STEPS
     cool = (steps - step) / max(_DECAY_FRACTION * steps, 1.0)
     return min(1.0, warm, cool)
@@ -225,7 +248,7 @@ def _optimizers(model: Any, learning_rate: float) -> list[torch.optim.Optimizer]
     other = [parameter for name, parameter in named if parameter.dim() != 2 or "embed" in name]
     optimizers: list[torch.optim.Optimizer] = [
         torch.optim.Muon(hidden, lr=learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(other, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.0),
+        torch.optim.AdamW(other, lr=_ADAM_FRACTION * learning_rate, betas=(0.9, 0.95), weight_decay=0.0),
     ]
     for optimizer in optimizers:
         for group in optimizer.param_groups:

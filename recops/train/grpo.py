@@ -1,23 +1,23 @@
-"""List-wise GRPO: groups of whole tool-using episodes of one sample, advantage = reward minus the group's mean.
+"""List-wise GRPO: groups of whole tool-using episodes of one task, advantage = reward minus the group's mean.
 
-TRL's GRPOTrainer plays the episodes in its own tool loop (`environment_factory`, experimental, so it is named here only).
-The environment scores them, with the code that the rollout of evaluation and use calls. Two rules are ours, both from
-AgenticRec: no division by the group's standard deviation, and a group whose rewards are all negative is dropped.
+TRL's GRPOTrainer plays the episodes in its own tool loop (`environment_factory`, experimental: used here only).
+The environment scores them, with the code that evaluation and use call. Two rules are ours, both from AgenticRec: no
+division by the group's standard deviation, and a group whose rewards are all negative is dropped.
+Shapes: N episodes of a step, G episodes of a group, T tokens after the prompt.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from recops import interrupt
 from recops.agent.environment import environment_class
-from recops.agent.prompts import task_messages, tool_schemas
+from recops.agent.policy import Policy
+from recops.agent.prompts import task_messages
 from recops.config.agent import AgentConfig
 from recops.config.policy import GrpoConfig
 from recops.errors import InputError
@@ -26,19 +26,18 @@ from recops.records import Episode, Task
 from recops.seeds import sub_seed
 from recops.stage_io import StageIO
 from recops.tools.toolbox import Toolbox
+from recops.train.advantages import group_advantages
 from recops.train.callbacks import StageCallback, mean_of, resume_path, write_curve
+from recops.train.episode_log import episode_metrics
 from recops.train.models import (
     apply_lora,
-    generation_config,
+    device_arguments,
     load_trainable,
+    micro_batches,
     num_trainable,
     save_policy,
     trainable_digest,
 )
-
-MICRO_BATCH = 64
-"""Episodes of one forward and backward pass; the gradient of a step is accumulated over them."""
-_LARGE_MODEL = 10**8
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class GrpoReport:
     """Numbers of a GRPO run; `first` and `last` are means over the first and last five steps."""
 
     steps: int
-    samples: int
+    tasks: int
     episodes: int
     trainable_parameters: int
     reward_first: float
@@ -55,29 +54,252 @@ class GrpoReport:
     ndcg_last: float
     invalid_fraction_first: float
     invalid_fraction_last: float
+    calls_per_episode_first: float
     calls_per_episode_last: float
     dropped_group_fraction: float
     zero_variance_group_fraction: float
 
 
 def run_grpo(io: StageIO, config: GrpoConfig, *, seed: int, agent: AgentConfig) -> GrpoReport:
-    """Train the SFT policy on `policy_train` samples with the list-wise reward; write `grpo_model`.
+    """Train the SFT policy on samples of `policy_train` with the list-wise reward; write `grpo_model`.
 
     Raises:
-        InputError: the slice `policy_train` holds no sample, or an input is damaged.
+        InputError: `policy_train` holds no sample, or an input is damaged.
+        FloatingPointError: the loss is not finite.
         RuntimeError: nothing was trained, or a tool failed for a reason that is ours.
     """
-    policy, splits, sasrec = io.input("sft_checkpoint"), io.input("validated_splits"), io.input("sasrec_embeddings")
-    toolbox = Toolbox.load(splits, sasrec, agent, seed)
-    sample_ids = toolbox.store.sample_ids("policy_train")
-    if not len(sample_ids):
+    splits, sasrec = io.input("validated_splits"), io.input("sasrec_embeddings")
+    policy = open_policy(io.input("sft_checkpoint"))
+    toolbox = Toolbox.load(splits, sasrec, agent, seed, control_tokens=policy.control_tokens)
+    tasks = [rank_task(toolbox, sample_id) for sample_id in train_samples(toolbox, splits)]
+    return train_on_tasks(io, config, tasks, policy, toolbox, seed=seed, agent=agent)
+
+
+def open_policy(folder: Path) -> Policy:
+    """Open a policy for training."""
+    return Policy(*load_trainable(folder))
+
+
+def train_samples(toolbox: Toolbox, splits: Path) -> list[int]:
+    """Return the samples of `policy_train`.
+
+    Raises:
+        InputError: there is none.
+    """
+    sample_ids = [int(sample_id) for sample_id in toolbox.store.sample_ids("policy_train")]
+    if not sample_ids:
         step = "Give policy_train a larger share in validated_splits.slices."
         raise InputError(splits, found="no sample in policy_train", expected="at least one", next_step=step)
-    tasks = [rank_task(toolbox, int(sample_id)) for sample_id in sample_ids]
-    return train_on_tasks(io, config, tasks, toolbox, policy, seed=seed, agent=agent)
+    return sample_ids
 
 
 def rank_task(toolbox: Toolbox, sample_id: int) -> Task:
     """Return the list-wise task of a sample."""
     sample = toolbox.store.sample(sample_id)
     return Task(sample=sample, candidates=sample.candidates, direction="rank")
+
+
+def train_on_tasks(
+    io: StageIO,
+    config: GrpoConfig,
+    tasks: Sequence[Task],
+    policy: Policy,
+    toolbox: Toolbox,
+    *,
+    seed: int,
+    agent: AgentConfig,
+) -> GrpoReport:
+    """Run GRPO on tasks of any direction, drawn without replacement per epoch, and save the policy to `io.out`.
+
+    Raises:
+        FloatingPointError: the loss is not finite.
+        RuntimeError: nothing was trained, or a tool failed for a reason that is ours.
+    """
+    toolbox.evidence.prepare(sorted({task.sample.sample_id for task in tasks}))
+    model = apply_lora(policy.model, config.lora, sub_seed(seed, io.stage, "lora"))
+    trainable, before = num_trainable(model), trainable_digest(model)
+    resume = resume_path(io.checkpoints)
+    with progress(f"Training {io.stage}", config.steps) as meter, interrupt.deferred():
+        trainer = build_trainer(
+            model, policy.tokenizer, tasks, toolbox, config, folder=io.checkpoints, seed=seed, agent=agent
+        )
+        trainer.add_callback(StageCallback(io, meter, shown=("reward", "ndcg", "invalid", "calls")))
+        trainer.train(resume_from_checkpoint=resume)
+    interrupt.stop_if_requested()
+    if trainable_digest(model) == before:
+        raise RuntimeError(f"{io.stage}: no weight changed in {config.steps} steps; every reward may have been equal")
+    save_policy(model, policy.tokenizer, io.out, max_new_tokens=agent.max_completion_tokens)
+    write_curve(trainer.state.log_history, io.out)
+    return _report(trainer.state.log_history, config, len(tasks), trainable)
+
+
+def build_trainer(
+    model: Any,
+    tokenizer: Any,
+    tasks: Sequence[Task],
+    toolbox: Toolbox,
+    config: GrpoConfig,
+    *,
+    folder: Path,
+    seed: int,
+    agent: AgentConfig,
+) -> Any:
+    """Return TRL's trainer over `tasks`, with our advantages; checkpoints go to `folder`."""
+    from datasets import Dataset
+
+    rows = [
+        {
+            "prompt": task_messages(task, toolbox, agent),
+            "sample_id": task.sample.sample_id,
+            "candidates": list(task.candidates),
+            "direction": task.direction,
+        }
+        for task in tasks
+    ]
+    return _trainer_class()(
+        model=model,
+        reward_funcs=EpisodeReward(config, tokenizer),
+        args=_arguments(model, tokenizer, config, folder, seed=seed, agent=agent),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        environment_factory=environment_class(toolbox, agent),
+        rules=config,
+    )
+
+
+class EpisodeReward:
+    """TRL's reward function: the environments score their own episodes. Keeps the last step's for the advantages."""
+
+    __name__ = "episode"
+
+    def __init__(self, config: GrpoConfig, tokenizer: Any) -> None:
+        self._config, self._end = config, tokenizer.eos_token_id
+        self.episodes: list[Episode] = []
+
+    def __call__(
+        self,
+        *,
+        completions: Sequence[Any],
+        completion_ids: Sequence[Sequence[int]],
+        environments: Sequence[Any],
+        log_metric: Any,
+        **_: Any,
+    ) -> list[float]:
+        """Return the reward of each episode and log what the step did."""
+        self.episodes = [
+            environment.finish(messages, truncated=ids[-1] != self._end, num_completion_tokens=len(ids))
+            for environment, messages, ids in zip(environments, completions, completion_ids, strict=True)
+        ]
+        for name, value in episode_metrics(self.episodes, self._config.group_size).items():
+            log_metric(name, value)
+        return [episode.reward for episode in self.episodes]
+
+
+def _trainer_class() -> Any:
+    """Return the trainer's class; TRL takes ten seconds to import, so nothing here does before it is needed."""
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    class ListwiseTrainer(GRPOTrainer):
+        """GRPOTrainer with the advantages of `recops.train.advantages`."""
+
+        def __init__(self, *args: Any, rules: GrpoConfig, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            assert self.accelerator.num_processes == 1, "groups are formed inside one process"
+            self._rules = rules
+
+        def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+            output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+            reward: Any = self.reward_funcs[0]
+            rewards = [episode.reward for episode in reward.episodes]
+            rewards_N = torch.tensor(rewards, device=output["advantages"].device)
+            advantages_N, kept_N = group_advantages(
+                rewards_N,
+                self._rules.group_size,
+                rule=self._rules.advantage,
+                drop_negative=self._rules.drop_negative_groups,
+            )
+            output["advantages"] = advantages_N
+            output["num_items_in_batch"] = _num_tokens(output, kept_N)
+            return output
+
+    return ListwiseTrainer
+
+
+def _num_tokens(output: dict[str, Any], kept_N: Tensor) -> Tensor:
+    """Return how many tokens the loss is averaged over: those that the model wrote in groups that were kept."""
+    mask_NT = output["completion_mask"] * output.get("tool_mask", 1)
+    tokens: Tensor = (mask_NT * kept_N[:, None]).sum()
+    return tokens
+
+
+def _arguments(model: Any, tokenizer: Any, config: GrpoConfig, folder: Path, *, seed: int, agent: AgentConfig) -> Any:
+    from trl.trainer.grpo_config import GRPOConfig as Arguments
+
+    episodes = config.samples_per_step * config.group_size
+    passes = micro_batches(model, episodes)
+    return Arguments(
+        output_dir=str(folder),
+        max_steps=config.steps,
+        per_device_train_batch_size=episodes // passes,
+        gradient_accumulation_steps=passes,
+        steps_per_generation=passes,
+        num_generations=config.group_size,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=min(5, config.steps // 4),
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        temperature=config.temperature,
+        top_p=1.0,
+        top_k=0,
+        min_p=None,
+        repetition_penalty=1.0,
+        generation_kwargs={"use_cache": True, "num_beams": 1, "eos_token_id": tokenizer.eos_token_id},
+        max_completion_length=agent.max_completion_tokens,
+        max_tool_calling_iterations=agent.max_calls + 1,
+        beta=config.beta,
+        num_iterations=1,
+        scale_rewards="none",
+        loss_type="dapo",
+        mask_truncated_completions=False,
+        shuffle_dataset=True,
+        save_strategy="steps",
+        save_steps=config.checkpoint_steps,
+        save_total_limit=2,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        seed=sub_seed(seed, folder.parent.name, "grpo"),
+        data_seed=sub_seed(seed, "grpo", "order"),
+        remove_unused_columns=False,
+        **device_arguments(model),
+    )
+
+
+def _report(history: Sequence[dict[str, Any]], config: GrpoConfig, num_tasks: int, trainable: int) -> GrpoReport:
+    def first(name: str) -> float:
+        return mean_of(history, name, first=True)
+
+    def last(name: str) -> float:
+        return mean_of(history, name, first=False)
+
+    def overall(name: str) -> float:
+        return mean_of(history, name, first=True, entries=config.steps)
+
+    return GrpoReport(
+        steps=config.steps,
+        tasks=num_tasks,
+        episodes=config.steps * config.samples_per_step * config.group_size,
+        trainable_parameters=trainable,
+        reward_first=first("reward"),
+        reward_last=last("reward"),
+        ndcg_first=first("ndcg"),
+        ndcg_last=last("ndcg"),
+        invalid_fraction_first=first("invalid"),
+        invalid_fraction_last=last("invalid"),
+        calls_per_episode_first=first("calls"),
+        calls_per_episode_last=last("calls"),
+        dropped_group_fraction=overall("groups/dropped"),
+        zero_variance_group_fraction=overall("groups/zero_variance"),
+    )

@@ -28,11 +28,15 @@ __all__ = [
 
 MAX_POSITIONS = 2048
 ADAPTER = "adapter"
+MICRO_BATCH, LARGE_MICRO_BATCH = 64, 8
+"""Episodes of one forward and backward pass, for small and large models; a step's gradient is accumulated over them."""
+_LARGE_PARAMETERS = 10**8
+"""From this size on passes are short and activations are recomputed in the backward pass, to save memory."""
 _MLP_RATIO = 3
 
 
 def build_model(config: EmbeddedPolicyConfig, tokenizer: Any, seed: int) -> nn.Module:
-    """Return a randomly initialised Qwen3 model in float32, tied embeddings, on the CPU; equal seeds give equal weights."""
+    """Return a Qwen3 model with random weights, float32, tied embeddings; equal seeds give equal weights."""
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     if config.width % (2 * config.num_heads):
@@ -42,7 +46,7 @@ def build_model(config: EmbeddedPolicyConfig, tokenizer: Any, seed: int) -> nn.M
             expected=f"an even multiple of num_heads ({config.num_heads}), for rotary positions turn pairs",
             next_step="Change width or num_heads.",
         )
-    settings = Qwen3Config(
+    settings: Any = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=config.width,
         intermediate_size=_MLP_RATIO * config.width,
@@ -56,9 +60,9 @@ def build_model(config: EmbeddedPolicyConfig, tokenizer: Any, seed: int) -> nn.M
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        attn_implementation="sdpa",
         dtype="float32",
     )
+    settings._attn_implementation = "sdpa"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Qwen3ForCausalLM(settings)
@@ -99,7 +103,9 @@ def check_policy_folder(folder: Path) -> None:
         raise _incomplete(folder, "no config.json")
     if not any(folder.glob("*.safetensors")):
         others = sorted(path.name for path in folder.glob("*.bin"))
-        raise _incomplete(folder, f"no *.safetensors (pickled weights are not read: {others})" if others else "no weights")
+        raise _incomplete(
+            folder, f"no *.safetensors (pickled weights are not read: {others})" if others else "no weights"
+        )
     if not (folder / "tokenizer.json").is_file():
         raise _incomplete(folder, "no tokenizer.json")
 
@@ -136,6 +142,24 @@ def apply_lora(model: Any, config: LoraConfig | None, seed: int) -> Any:
         return get_peft_model(model, settings)
 
 
+def micro_batches(model: nn.Module, batch_size: int) -> int:
+    """Return over how many equal passes a step's batch is accumulated: the fewest that fit the model's size."""
+    largest = MICRO_BATCH if _size(model) < _LARGE_PARAMETERS else LARGE_MICRO_BATCH
+    passes = -(-batch_size // largest)
+    while batch_size % passes:
+        passes += 1
+    return passes
+
+
+def device_arguments(model: Any) -> dict[str, Any]:
+    """Return what a trainer must be told about number format and memory, where TRL's defaults do not fit a CPU."""
+    return {"bf16": model.dtype == torch.bfloat16, "gradient_checkpointing": _size(model) >= _LARGE_PARAMETERS}
+
+
+def _size(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 def num_trainable(model: nn.Module) -> int:
     """Return how many parameters a training step can move.
 
@@ -162,7 +186,7 @@ def generation_config(tokenizer: Any, max_new_tokens: int) -> Any:
     """Return greedy decoding with every choice spelled out, so that no default of a base model leaks in."""
     from transformers import GenerationConfig
 
-    return GenerationConfig(
+    return GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=max_new_tokens,
         do_sample=False,
         num_beams=1,
@@ -185,7 +209,7 @@ def save_policy(model: Any, tokenizer: Any, folder: Path, *, max_new_tokens: int
     from peft import PeftModel
 
     if isinstance(model, PeftModel):
-        model.save_pretrained(folder / ADAPTER)
+        model.save_pretrained(str(folder / ADAPTER))
         _remove_location(folder / ADAPTER)
         model = model.merge_and_unload()
     model.generation_config = generation_config(tokenizer, max_new_tokens)

@@ -1,4 +1,4 @@
-"""A pretrained policy: a local folder, or a hub model at a pinned revision; copied, so that later stages read no hub."""
+"""A pretrained policy: a local folder or a hub model at a pinned revision; copied, so later stages read no hub."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -34,7 +34,13 @@ class Skill:
 
 
 def measure_skill(
-    model: Any, tokenizer: Any, source: SyntheticEpisodes, tools: Sequence[dict[str, Any]], *, candidates: int, seed: int
+    model: Any,
+    tokenizer: Any,
+    source: SyntheticEpisodes,
+    tools: Sequence[dict[str, Any]],
+    *,
+    candidates: int,
+    seed: int,
 ) -> Skill:
     """Return the skill of a model on episodes that no training step draws."""
 
@@ -42,7 +48,7 @@ def measure_skill(
         generator = np.random.default_rng(sub_seed(seed, "skill", views, direction))
         count = candidates if direction == "rank" else 2
         episodes = [
-            source.draw(generator, num_candidates=count, num_views=views, direction=direction, history=3).messages
+            source.draw(generator, num_candidates=count, num_views=views, direction=direction, history=3)
             for _ in range(_EPISODES)
         ]
         return answers_right(model, tokenizer, episodes, tools)
@@ -67,7 +73,8 @@ def answers_right(
     hidden_BLD = model.model(input_ids=ids_BL).last_hidden_state[:, :-1]
     is_label_BL = torch.isin(targets_BL, torch.tensor(_label_ids(tokenizer)))
     correct = model.lm_head(hidden_BLD[is_label_BL]).argmax(dim=-1) == targets_BL[is_label_BL]
-    return correct.view(len(rows), -1)
+    right_NK: Tensor = correct.view(len(rows), -1)
+    return right_NK
 
 
 def _label_ids(tokenizer: Any) -> list[int]:

@@ -6,7 +6,6 @@ Messages come from the functions that write real prompts; items come from the ca
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,13 +26,8 @@ _UNKNOWN_PROBABILITY = 0.25
 _OTHER_CALL_PROBABILITY = 0.08
 
 
-@dataclass(frozen=True, slots=True)
-class SyntheticEpisode:
-    """A whole conversation, and the fusion that its last message writes (0-based candidates, best first)."""
-
-    messages: list[dict[str, Any]]
-    fusion: tuple[int, ...]
-    direction: Direction
+View = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Candidates in order, best first, and those that the tool cannot score."""
 
 
 class SyntheticEpisodes:
@@ -46,24 +40,21 @@ class SyntheticEpisodes:
 
     def draw(
         self, generator: np.random.Generator, *, num_candidates: int, num_views: int, direction: Direction, history: int
-    ) -> SyntheticEpisode:
-        """Return an episode with up to `num_views` ordering calls, and now and then another tool before them."""
+    ) -> list[dict[str, Any]]:
+        """Return the messages of an episode: up to `num_views` ordering calls, now and then another tool first."""
         candidates = [int(item) for item in generator.integers(1, self._num_items + 1, size=num_candidates)]
         past = [int(item) for item in generator.integers(1, self._num_items + 1, size=history)]
         messages = self._prompt(past, candidates, direction)
         if self._other_tools and generator.random() < _OTHER_CALL_PROBABILITY:
             messages += self._other_call(generator, past, candidates)
-        preference = generator.normal(size=num_candidates)
-        scores = np.zeros(num_candidates)
-        for place in generator.permutation(len(self._sources))[:num_views]:
-            known, unknown = _view(generator, preference)
-            scores += view_scores(known, unknown)
+        chosen = generator.permutation(len(self._sources))[:num_views]
+        views, fusion = draw_views(generator, num_candidates, len(chosen))
+        for place, (known, unknown) in zip(chosen, views, strict=True):
             source = self._sources[place]
             answer = render_order([label(one) for one in known], [label(one) for one in unknown])
             messages += [call_message(source.tool, source.arguments), tool_message(source.tool, answer)]
-        fusion = tuple(int(one) for one in np.argsort(-scores, kind="stable"))
         messages.append(answer_message([label(one) for one in _answer(fusion, direction, self._agent.num_ranked)]))
-        return SyntheticEpisode(messages, fusion, direction)
+        return messages
 
     def _prompt(self, past: Sequence[int], candidates: Sequence[int], direction: Direction) -> list[dict[str, Any]]:
         agent = self._agent
@@ -88,6 +79,14 @@ class SyntheticEpisodes:
         return [call_message(name, arguments), tool_message(name, answer)]
 
 
+def draw_views(generator: np.random.Generator, num_candidates: int, num_views: int) -> tuple[list[View], list[int]]:
+    """Return views of one hidden preference, and the candidates (0-based) by their fusion, best first."""
+    preference = generator.normal(size=num_candidates)
+    views = [_view(generator, preference) for _ in range(num_views)]
+    scores = np.sum([view_scores(known, unknown) for known, unknown in views], axis=0)
+    return views, [int(one) for one in np.argsort(-scores, kind="stable")]
+
+
 def view_scores(known: NDArray[np.int64], unknown: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return what one view adds to each candidate: 1 / (constant + rank), and for an unknown one next to nothing.
 
@@ -99,9 +98,7 @@ def view_scores(known: NDArray[np.int64], unknown: NDArray[np.int64]) -> NDArray
     return scores
 
 
-def _view(
-    generator: np.random.Generator, preference: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _view(generator: np.random.Generator, preference: NDArray[np.float64]) -> View:
     """Return candidates in the order of a noisy preference, and those that the tool cannot score, in random order."""
     noise = generator.normal(size=len(preference)) * generator.uniform(*_NOISE)
     order = np.argsort(-(preference + noise))

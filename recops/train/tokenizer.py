@@ -2,9 +2,9 @@
 
 A model trained from scratch in minutes cannot afford long prompts. Text is split at line ends and around candidate
 labels (` A`); the lines that rendered episodes repeat (tool schemas, calls, thoughts, categories) enter the vocabulary
-whole, next to merges learned from the catalogue. `ignore_merges` looks a piece up before it merges bytes, so no vocabulary is
-spent on the steps between. Chat template and response parser are TRL's for Qwen3 Instruct 2507: TRL knows templates
-by their exact text, and this one has no thinking block, so an assistant turn costs as few tokens as it can.
+whole, next to merges learned from the catalogue. `ignore_merges` looks a piece up before it merges bytes, so that no
+vocabulary is spent on the steps between. Chat template and response parser are TRL's for Qwen3 Instruct 2507: TRL
+knows templates by their exact text, and this one has no thinking block, which keeps turns short.
 """
 
 import json
@@ -29,7 +29,7 @@ _WHOLE_LINES_FRACTION = 0.6
 _MIN_LINE_COUNT = 8
 
 
-def build_tokenizer(episodes: Iterable[str], catalogue: Iterable[str], vocabulary_size: int) -> PreTrainedTokenizerFast:
+def build_tokenizer(episodes: Iterable[str], catalogue: Iterable[str], vocabulary_size: int) -> Any:
     """Train the tokenizer; equal texts in equal order give equal bytes.
 
     Args:
@@ -57,14 +57,14 @@ def render(conversations: Iterable[list[dict[str, Any]]], tools: Sequence[dict[s
     ]
 
 
-def _wrapped(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+def _wrapped(tokenizer: Tokenizer) -> Any:
     from trl.chat_template_utils import (
         add_response_schema,
         qwen3_instruct_2507_chat_template,
         qwen3_instruct_2507_training_chat_template,
     )
 
-    wrapped = PreTrainedTokenizerFast(
+    wrapped: Any = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, eos_token=TURN_END, pad_token=PAD, clean_up_tokenization_spaces=False
     )
     wrapped.chat_template = qwen3_instruct_2507_chat_template

@@ -120,4 +120,4 @@ def _draw(source: SyntheticEpisodes, generator: np.random.Generator) -> list[dic
         num_views=int(generator.integers(1, 4)),
         direction="more" if pair else "rank",
         history=2,
-    ).messages
+    )
