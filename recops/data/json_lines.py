@@ -5,12 +5,14 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, NoReturn, cast
+from typing import Any, BinaryIO, NoReturn
 
 from recops.errors import InputError
+from recops.progress import Meter, progress
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _SHOWN_CHARACTERS = 120
+_LINES_BETWEEN_REPORTS = 20_000
 
 
 def read_json_lines(
@@ -53,11 +55,15 @@ def refuse_value(path: Path, number: int, *, key: str, value: object, expected: 
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    number = 0
+    number = done = 0
     try:
-        with _open(path) as file:
-            for number, line in enumerate(file, start=1):
+        # Progress is counted in bytes of the file as it lies on the disk: how many lines there are is not known.
+        with path.open("rb") as raw, progress(f"reading {path.name} (bytes)", path.stat().st_size) as meter:
+            for number, line in enumerate(_unzipped(raw), start=1):
                 yield number, line.decode("utf-8")
+                if number % _LINES_BETWEEN_REPORTS == 0:
+                    done = _advance(meter, raw, done)
+            _advance(meter, raw, done)
     except FileNotFoundError as error:
         _refuse_missing(path, error)
     except UnicodeDecodeError as error:
@@ -66,10 +72,15 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise _unreadable(path, number + 1, f"a damaged gzip file ({error})") from error
 
 
-def _open(path: Path) -> IO[bytes]:
-    with path.open("rb") as file:
-        zipped = file.read(2) == _GZIP_MAGIC
-    return cast(IO[bytes], gzip.open(path, "rb")) if zipped else path.open("rb")
+def _advance(meter: Meter, raw: BinaryIO, done: int) -> int:
+    meter.advance(raw.tell() - done)
+    return raw.tell()
+
+
+def _unzipped(raw: BinaryIO) -> Iterable[bytes]:
+    zipped = raw.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+    raw.seek(0)
+    return gzip.GzipFile(fileobj=raw) if zipped else raw
 
 
 def _object(path: Path, number: int, text: str) -> dict[str, Any]:

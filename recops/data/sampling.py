@@ -8,6 +8,7 @@ import polars as pl
 from recops.config.validated_splits import CandidatesConfig
 from recops.data.candidates import candidate_set, sample_generator
 from recops.data.samples import SAMPLED_SLICES
+from recops.progress import progress
 
 
 def build_samples(interactions: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
@@ -63,14 +64,11 @@ def with_candidates(
     taken = interactions["item"].to_numpy()
     item_counts = np.bincount(taken, minlength=len(item_ids) + 1)[1:]
     columns = samples.select("user", "target", "timestamp", "history_start", "history_end")
-    sets = [
-        candidate_set(
-            target,
-            taken[start:end],
-            config=config,
-            item_counts=item_counts,
-            generator=sample_generator(seed, user_id=user_ids[user], item_id=item_ids[target - 1], timestamp=timestamp),
-        )
-        for user, target, timestamp, start, end in columns.iter_rows()
-    ]
-    return samples.with_columns(pl.Series("candidates", [row.tolist() for row in sets], dtype=pl.List(pl.Int32)))
+    sets: list[list[int]] = []
+    with progress("drawing candidates", len(samples)) as meter:
+        for user, target, timestamp, start, end in columns.iter_rows():
+            own = sample_generator(seed, user_id=user_ids[user], item_id=item_ids[target - 1], timestamp=timestamp)
+            row = candidate_set(target, taken[start:end], config=config, item_counts=item_counts, generator=own)
+            sets.append(row.tolist())
+            meter.advance()
+    return samples.with_columns(pl.Series("candidates", sets, dtype=pl.List(pl.Int32)))
