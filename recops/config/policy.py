@@ -100,6 +100,7 @@ class GrpoConfig(Section):
     advantage: Literal["mean", "leave_one_out"]
     drop_negative_groups: bool
     beta: Annotated[float, Field(ge=0)]
+    tool_loop: Literal["trl", "recops"]
     checkpoint_steps: Count
     lora: LoraConfig | None
 

@@ -1,7 +1,7 @@
 """List-wise GRPO: groups of whole tool-using episodes of one task, advantage = reward minus the group's mean.
 
-TRL's GRPOTrainer plays the episodes in its own tool loop (`environment_factory`, experimental: used here only).
-The environment scores them, with the code that evaluation and use call. Two rules are ours, both from AgenticRec: no
+TRL's GRPOTrainer trains; `recops.train.tool_loops` says who plays. The environment scores the episodes, with the code
+that evaluation and use call. Two rules are ours, both from AgenticRec: no
 division by the group's standard deviation, and a group whose rewards are all negative is dropped.
 Shapes: N episodes of a step, G episodes of a group, T tokens after the prompt.
 """
@@ -15,20 +15,18 @@ import torch
 from torch import Tensor
 
 from recops import interrupt
-from recops.agent.environment import environment_class
 from recops.agent.policy import Policy
 from recops.agent.prompts import task_messages
 from recops.config.agent import AgentConfig
 from recops.config.policy import GrpoConfig
 from recops.errors import InputError
 from recops.progress import progress
-from recops.records import Episode, Task
+from recops.records import Task
 from recops.seeds import sub_seed
 from recops.stage_io import StageIO
 from recops.tools.toolbox import Toolbox
 from recops.train.advantages import group_advantages
 from recops.train.callbacks import StageCallback, mean_of, resume_path, write_curve
-from recops.train.episode_log import episode_metrics
 from recops.train.models import (
     apply_lora,
     device_arguments,
@@ -38,6 +36,7 @@ from recops.train.models import (
     save_policy,
     trainable_digest,
 )
+from recops.train.tool_loops import OwnLoop, TrlLoop
 
 
 @dataclass(frozen=True)
@@ -156,43 +155,20 @@ def build_trainer(
         }
         for task in tasks
     ]
+    loop: TrlLoop | OwnLoop
+    if config.tool_loop == "trl":
+        loop = TrlLoop(toolbox, tokenizer, config, agent)
+    else:
+        loop = OwnLoop(toolbox, tokenizer, config, agent, sub_seed(seed, "rollout"))
     return _trainer_class()(
         model=model,
-        reward_funcs=EpisodeReward(config, tokenizer),
+        reward_funcs=loop,
         args=_arguments(model, tokenizer, config, folder, seed=seed, agent=agent),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
-        environment_factory=environment_class(toolbox, agent),
         rules=config,
+        **loop.trainer_arguments(),
     )
-
-
-class EpisodeReward:
-    """TRL's reward function: the environments score their own episodes. Keeps the last step's for the advantages."""
-
-    __name__ = "episode"
-
-    def __init__(self, config: GrpoConfig, tokenizer: Any) -> None:
-        self._config, self._end = config, tokenizer.eos_token_id
-        self.episodes: list[Episode] = []
-
-    def __call__(
-        self,
-        *,
-        completions: Sequence[Any],
-        completion_ids: Sequence[Sequence[int]],
-        environments: Sequence[Any],
-        log_metric: Any,
-        **_: Any,
-    ) -> list[float]:
-        """Return the reward of each episode and log what the step did."""
-        self.episodes = [
-            environment.finish(messages, truncated=ids[-1] != self._end, num_completion_tokens=len(ids))
-            for environment, messages, ids in zip(environments, completions, completion_ids, strict=True)
-        ]
-        for name, value in episode_metrics(self.episodes, self._config.group_size).items():
-            log_metric(name, value)
-        return [episode.reward for episode in self.episodes]
 
 
 def _trainer_class() -> Any:
@@ -206,11 +182,13 @@ def _trainer_class() -> Any:
             super().__init__(*args, **kwargs)
             assert self.accelerator.num_processes == 1, "groups are formed inside one process"
             self._rules = rules
+            self.rows: list[dict[str, Any]] = []
 
         def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+            self.rows = inputs
             output: dict[str, Any] = super()._generate_and_score_completions(inputs)
-            reward: Any = self.reward_funcs[0]
-            rewards = [episode.reward for episode in reward.episodes]
+            loop: Any = self.reward_funcs[0]
+            rewards = [episode.reward for episode in loop.episodes]
             rewards_N = torch.tensor(rewards, device=output["advantages"].device)
             advantages_N, kept_N = group_advantages(
                 rewards_N,

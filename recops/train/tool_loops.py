@@ -1,0 +1,102 @@
+"""Who plays the episodes of a GRPO step: TRL's tool loop, or that of evaluation and use, several times faster.
+
+Both give equal episodes (a test plays both greedily) and score them with the same environment. TRL's is driven by
+`environment_factory`, ours by `rollout_func`; both hooks are experimental and are used here and in `grpo` only.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from recops.agent.environment import environment_class
+from recops.agent.policy import Policy
+from recops.agent.rollout import rollouts
+from recops.config.agent import AgentConfig
+from recops.config.policy import GrpoConfig
+from recops.records import Episode, Task
+from recops.seeds import sub_seed
+from recops.tools.toolbox import Toolbox
+from recops.train.episode_log import episode_metrics
+
+LogMetric = Callable[[str, float], None]
+
+
+class TrlLoop:
+    """TRL plays: it calls the environments' tools; the reward function lets them score what was written."""
+
+    __name__ = "episode"
+
+    def __init__(self, toolbox: Toolbox, tokenizer: Any, config: GrpoConfig, agent: AgentConfig) -> None:
+        self._toolbox, self._agent = toolbox, agent
+        self._config, self._end = config, tokenizer.eos_token_id
+        self.episodes: list[Episode] = []
+
+    def trainer_arguments(self) -> dict[str, Any]:
+        """Return what makes TRL's trainer use this loop."""
+        return {"environment_factory": environment_class(self._toolbox, self._agent)}
+
+    def __call__(
+        self,
+        *,
+        completions: Sequence[Any],
+        completion_ids: Sequence[Sequence[int]],
+        environments: Sequence[Any],
+        log_metric: LogMetric,
+        **_: Any,
+    ) -> list[float]:
+        """Return the reward of each episode and log what the step did: TRL's contract of a reward function."""
+        self.episodes = [
+            environment.finish(messages, truncated=ids[-1] != self._end, num_completion_tokens=len(ids))
+            for environment, messages, ids in zip(environments, completions, completion_ids, strict=True)
+        ]
+        return _rewards(self.episodes, self._config, log_metric)
+
+
+class OwnLoop:
+    """`recops.agent.rollout` plays; its tokens and the mask of what the model wrote go to TRL's loss.
+
+    Sampling is seeded by step, not by torch's global generator: a resumed training plays what it would have played.
+    """
+
+    __name__ = "episode"
+
+    def __init__(self, toolbox: Toolbox, tokenizer: Any, config: GrpoConfig, agent: AgentConfig, seed: int) -> None:
+        self._toolbox, self._tokenizer, self._agent = toolbox, tokenizer, agent
+        self._config, self._seed = config, seed
+        self.episodes: list[Episode] = []
+
+    def trainer_arguments(self) -> dict[str, Any]:
+        """Return what makes TRL's trainer use this loop."""
+        return {"rollout_func": self._play}
+
+    def _play(self, _prompts: Sequence[Any], trainer: Any) -> dict[str, Any]:
+        """Play the rows of a step: TRL's contract of a rollout function."""
+        tasks = [
+            Task(self._toolbox.store.sample(row["sample_id"]), tuple(row["candidates"]), row["direction"])
+            for row in trainer.rows
+        ]
+        played = rollouts(
+            Policy(trainer.model, self._tokenizer),
+            tasks,
+            self._toolbox,
+            self._agent,
+            temperature=self._config.temperature,
+            seed=sub_seed(self._seed, "step", trainer.state.global_step),
+            batch_size=len(tasks),
+        )
+        self.episodes = [rollout.episode for rollout in played]
+        return {
+            "prompt_ids": [rollout.prompt_ids for rollout in played],
+            "completion_ids": [rollout.completion_ids for rollout in played],
+            "env_mask": [rollout.is_models for rollout in played],
+            "logprobs": None,
+        }
+
+    def __call__(self, *, log_metric: LogMetric, **_: Any) -> list[float]:
+        """Return the reward of each episode and log what the step did: TRL's contract of a reward function."""
+        return _rewards(self.episodes, self._config, log_metric)
+
+
+def _rewards(episodes: Sequence[Episode], config: GrpoConfig, log_metric: LogMetric) -> list[float]:
+    for name, value in episode_metrics(episodes, config.group_size).items():
+        log_metric(name, value)
+    return [episode.reward for episode in episodes]
