@@ -19,6 +19,7 @@ from recops.errors import InputError
 from recops.evaluate.evidence_lists import SINGLE_LISTS, EvidenceLists, evidence_lists
 from recops.evaluate.merging import Fusion, LambdaMart
 from recops.evaluate.ranking import MetricTable, metric_table
+from recops.metrics import ABSENT
 from recops.records import SliceName
 from recops.retrieval.evidence import Evidence
 from recops.seeds import sub_seed
@@ -52,7 +53,7 @@ def run_baselines(io: StageIO, config: BaselinesConfig, *, seed: int, agent: Age
         lists = systems.lists(name)
         ranks = systems.ranks(lists)
         frames += [_frame(system, name, lists, ranks_N) for system, ranks_N in ranks.items()]
-        metrics[name] = _metrics(lists, ranks, config, seed)
+        metrics[name] = _metrics(lists, _cut(ranks, agent.num_ranked), config, seed)
     pl.concat(frames).write_parquet(io.out / "rankings.parquet")
     write_json(io.out / "metrics.json", {"seed": seed, "slices": metrics})
     return BaselinesReport(
@@ -114,6 +115,13 @@ class _Systems:
 def _frame(system: str, slice_name: SliceName, lists: EvidenceLists, ranks_N: Ranks) -> pl.DataFrame:
     columns = {"system": system, "sample_id": lists.sample_ids, "slice": slice_name, "rank": ranks_N}
     return pl.DataFrame(columns, schema=RANKINGS_SCHEMA)
+
+
+def _cut(ranks: Mapping[str, Ranks], num_ranked: int) -> dict[str, Ranks]:
+    """Lists end where an agent's do; without this, MRR would be paid for places that an agent cannot fill."""
+    return {
+        system: np.where(ranks_N < num_ranked, ranks_N, ABSENT).astype(np.int32) for system, ranks_N in ranks.items()
+    }
 
 
 def _metrics(lists: EvidenceLists, ranks: Mapping[str, Ranks], config: BaselinesConfig, seed: int) -> dict[str, Any]:

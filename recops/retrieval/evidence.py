@@ -128,7 +128,7 @@ def _asked(items: Sequence[int]) -> Items:
 
 def _hashed(items_K: Items, seed: int) -> NDArray[np.uint64]:
     """SplitMix64 (Steele, Lea and Flood 2014) of seed and item: a random order without the cost of a generator."""
-    mixed = items_K.astype(np.uint64) + np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = items_K.astype(np.uint64) + np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return mixed ^ (mixed >> np.uint64(31))

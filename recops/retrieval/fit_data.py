@@ -60,6 +60,10 @@ def read_fit_rows(splits: Path) -> FitRows:
             row = table[name].is_null().arg_max()
             found = f"{nulls} rows without {name}, the first one row {row} of tool_fit"
             raise InputError(path, found=found, expected="a value", next_step="Run validated_splits again.")
+    for name in _COLUMNS:
+        if not table[name].dtype.is_integer():
+            step = "Run validated_splits again."
+            raise InputError(path, found=f"{name} of type {table[name].dtype}", expected="integers", next_step=step)
     users, items, timestamps = (table[name].to_numpy().astype(np.int64) for name in _COLUMNS)
     rows = FitRows(users, items, timestamps, num_items)
     _check_items(rows, path)

@@ -14,7 +14,7 @@ from recops.records import Sample
 from recops.retrieval.index import nearest
 from recops.retrieval.sasrec import SasRec, encode_histories
 
-NUM_SIMILAR_USERS = 50
+NUM_SIMILAR_USERS = 100
 _BLOCK = 256
 
 
@@ -42,11 +42,14 @@ class SampleStates:
     """Answers for the samples of a store, which are frozen; a sample with a negative id is computed every time.
 
     Samples are computed in blocks of consecutive ids: the last bits of a state depend on what shares its batch, and
-    must not depend on which sample was asked for first.
+    must not depend on which sample was asked for first. Neighbours are by the cosine of what sets a state apart from
+    the mean state: all states share the direction of what is popular.
     """
 
     def __init__(self, store: SampleStore, model: SasRec, users: UserStates) -> None:
-        self._store, self._model, self._users = store, model, users
+        self._store, self._model = store, model
+        self._centre = users.vectors.mean(axis=0)
+        self._users = UserStates(users.users, users.vectors - self._centre)
         self._num_samples = sum(len(store.sample_ids(name)) for name in SAMPLED_SLICES)
         self._kept: dict[int, SampleState] = {}
 
@@ -83,4 +86,4 @@ class SampleStates:
         asked = np.asarray([sample.user for sample in samples], dtype=np.int64)
         places = np.minimum(np.searchsorted(self._users.users, asked), len(self._users.users) - 1)
         own_rows = np.where(self._users.users[places] == asked, places, -1)
-        return nearest(vectors_SD, self._users.vectors, NUM_SIMILAR_USERS, excluded_Q=own_rows)
+        return nearest(vectors_SD - self._centre, self._users.vectors, NUM_SIMILAR_USERS, excluded_Q=own_rows)

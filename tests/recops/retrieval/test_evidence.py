@@ -1,0 +1,157 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from recops.data.samples import SampleStore
+from recops.errors import InputError
+from recops.records import Sample
+from recops.retrieval.evidence import Evidence
+from recops.retrieval.sasrec import encode_histories, load_sasrec
+from tests.recops.retrieval.small_splits import (
+    AGENT,
+    DAY,
+    FRESH_ITEM,
+    NUM_ITEMS,
+    interactions,
+    stage_io,
+    write_splits,
+)
+
+ALL_ITEMS = list(range(1, NUM_ITEMS + 1))
+
+
+def every_score(evidence: Evidence, sample: Sample) -> dict[str, np.ndarray]:
+    return {
+        "next_item": evidence.next_item(sample, ALL_ITEMS),
+        "text_similarity": evidence.text_similarity(sample, ALL_ITEMS),
+        "popularity": evidence.popularity(sample, ALL_ITEMS, None),
+        "recent_popularity": evidence.popularity(sample, ALL_ITEMS, 3),
+        "similar_users": evidence.similar_users(sample, ALL_ITEMS),
+    }
+
+
+def loaded(fitted: Path, splits: Path) -> Evidence:
+    return Evidence.load(splits, stage_io(fitted, "sasrec_embeddings").out, AGENT, 7)
+
+
+@pytest.mark.parametrize("slice_name", ["policy_train", "valid", "test"])
+def test_target_planted_where_it_must_not_be_read_changes_nothing(
+    fitted: Path, evidence: Evidence, tmp_path: Path, slice_name: str
+) -> None:
+    sample = dataclasses.replace(evidence.store.sample(int(evidence.store.sample_ids(slice_name)[11])), sample_id=-1)  # type: ignore[arg-type]
+    rows = interactions()
+    later = (pl.col("timestamp") >= sample.timestamp).alias("later")
+    assert rows.filter((pl.col("timestamp") == sample.timestamp) & (pl.col("user") != sample.user)).height, "same time"
+    planted = rows.with_columns(
+        item=pl.when(later).then(pl.lit(sample.target)).otherwise("item").cast(pl.Int32), rating=pl.lit(1.0, pl.Float32)
+    )
+    other = loaded(fitted, write_splits(tmp_path, planted))
+    for name, scores in every_score(evidence, sample).items():
+        np.testing.assert_array_equal(every_score(other, sample)[name], scores, err_msg=name)
+
+
+def test_target_itself_changes_nothing(evidence: Evidence) -> None:
+    sample = dataclasses.replace(evidence.store.sample(20), sample_id=-1)
+    other = dataclasses.replace(sample, target=sample.target % NUM_ITEMS + 1, target_is_warm=False)
+    for name, scores in every_score(evidence, sample).items():
+        np.testing.assert_array_equal(every_score(evidence, other)[name], scores, err_msg=name)
+
+
+def test_scores_do_not_depend_on_what_was_asked_before(fitted: Path, evidence: Evidence) -> None:
+    store: SampleStore = evidence.store
+    cold = loaded(fitted, stage_io(fitted, "sasrec_embeddings").layout.artefact("validated_splits"))
+    cold.prepare(store.sample_ids("test"))
+    for sample_id in (150, 3, 90):
+        sample = store.sample(sample_id)
+        for name, scores in every_score(evidence, sample).items():
+            np.testing.assert_array_equal(every_score(cold, sample)[name], scores, err_msg=name)
+
+
+def test_a_sample_outside_the_store_is_scored_by_its_own_history(evidence: Evidence) -> None:
+    sample = dataclasses.replace(evidence.store.sample(5), sample_id=-1)
+    shorter = dataclasses.replace(sample, history=sample.history[:2])
+    assert not np.array_equal(evidence.next_item(shorter, [1, 2, 3]), evidence.next_item(sample, [1, 2, 3]))
+
+
+def test_next_item_cannot_score_what_tool_fit_has_not_seen(evidence: Evidence) -> None:
+    scores = evidence.next_item(evidence.store.sample(0), ALL_ITEMS)
+    assert np.flatnonzero(np.isnan(scores)).tolist() == [FRESH_ITEM - 1]
+    assert scores[:-1].argmax() + 1 == evidence.store.sample(0).target
+
+
+def test_history_without_known_item_gives_no_collaborative_score(evidence: Evidence) -> None:
+    sample = dataclasses.replace(evidence.store.sample(0), sample_id=-1, history=())
+    assert np.isnan(evidence.next_item(sample, ALL_ITEMS)).all()
+    assert np.isnan(evidence.similar_users(sample, ALL_ITEMS)).all()
+
+
+def test_popularity_is_a_scan_strictly_before(evidence: Evidence) -> None:
+    rows, sample = interactions(), evidence.store.sample(100)
+    before = rows.filter(pl.col("timestamp") < sample.timestamp)
+    ever = [before.filter(pl.col("item") == item).height for item in ALL_ITEMS]
+    assert evidence.popularity(sample, ALL_ITEMS, None).tolist() == ever
+    lately = before.filter(pl.col("timestamp") >= sample.timestamp - 2 * DAY)
+    recent = [lately.filter(pl.col("item") == item).height for item in ALL_ITEMS]
+    assert evidence.popularity(sample, ALL_ITEMS, 2).tolist() == recent
+    assert recent != ever
+
+
+def test_similar_users_are_a_weighted_scan_without_the_user(
+    fitted: Path, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recops.retrieval.states.NUM_SIMILAR_USERS", 5)
+    sample = dataclasses.replace(evidence.store.sample(40), sample_id=-1)
+    table = pl.read_parquet(stage_io(fitted, "sasrec_embeddings").out / "user_embeddings.parquet")
+    vectors = np.stack(table["embedding"].to_list()).astype(np.float32)
+    model = load_sasrec(stage_io(fitted, "sasrec_embeddings").out)
+    state = encode_histories(model, [[event.item for event in sample.history]], 1)[0] - vectors.mean(axis=0)
+    centred = vectors - vectors.mean(axis=0)
+    cosines = centred @ state / np.linalg.norm(centred, axis=1) / np.linalg.norm(state)
+    cosines[sample.user] = -2
+    near = np.argsort(-cosines)[:5]
+    rows = interactions().filter(pl.col("timestamp") < sample.timestamp)
+    expected = np.zeros(NUM_ITEMS)
+    for user in near:
+        for item in rows.filter(pl.col("user") == int(user))["item"]:
+            expected[item - 1] += max(float(cosines[user]), 0.0)
+    np.testing.assert_allclose(evidence.similar_users(sample, ALL_ITEMS), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_order_is_by_score_with_unknown_apart(evidence: Evidence) -> None:
+    scores = np.array([0.5, np.nan, 2.0, -3.0, np.nan])
+    ranked, unknown = evidence.order(scores, evidence.store.sample(0), [4, 5, 6, 7, 8], "p")
+    assert ranked == [2, 0, 3]
+    assert sorted(unknown) == [1, 4]
+
+
+def test_ties_and_unknown_do_not_follow_the_list(evidence: Evidence) -> None:
+    sample, items = evidence.store.sample(3), [4, 9, 1, 7, 12, 2]
+    for scores in (np.zeros(6), np.full(6, np.nan)):
+        ranked, unknown = evidence.order(scores, sample, items, "p")
+        other_ranked, other_unknown = evidence.order(scores, sample, items[::-1], "p")
+        other = [items[::-1][place] for place in other_ranked + other_unknown]
+        assert [items[place] for place in ranked + unknown] == other
+
+
+def test_ties_differ_between_samples_and_purposes_and_favour_no_place(evidence: Evidence) -> None:
+    items = [4, 9, 1, 7]
+    orders = [
+        tuple(evidence.order(np.zeros(4), evidence.store.sample(number), items, purpose)[0])
+        for number in range(150)
+        for purpose in ("p", "q")
+    ]
+    firsts = np.bincount([order[0] for order in orders], minlength=4)
+    assert len(set(orders)) == 24
+    assert firsts.min() > 45, "expected 75 of 300 each; 45 is four standard errors below"
+    assert any(orders[n] != orders[n + 1] for n in range(0, 300, 2))
+
+
+def test_artefacts_of_different_data_are_refused(fitted: Path, tmp_path: Path) -> None:
+    splits = write_splits(tmp_path)
+    items = pl.read_parquet(splits / "items.parquet")
+    items.head(NUM_ITEMS - 1).write_parquet(splits / "items.parquet")
+    with pytest.raises(InputError, match=f"found {NUM_ITEMS} items; expected {NUM_ITEMS - 1}"):
+        loaded(fitted, splits)
