@@ -62,8 +62,8 @@ class SampleStates:
         return self._kept[sample.sample_id]
 
     def prepare(self, sample_ids: Iterable[int]) -> None:
-        """Compute the states of stored samples, with the whole blocks that they are in."""
-        for block in sorted({int(i) // _BLOCK for i in sample_ids if int(i) not in self._kept}):
+        """Compute the states of stored samples, with the whole blocks that they are in; pass over negative ids."""
+        for block in sorted({int(i) // _BLOCK for i in sample_ids if int(i) >= 0 and int(i) not in self._kept}):
             ids = range(block * _BLOCK, min((block + 1) * _BLOCK, self._num_samples))
             states = self._compute([self._store.sample(i) for i in ids])
             self._kept.update(zip(ids, states, strict=True))
