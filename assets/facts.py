@@ -51,13 +51,20 @@ def _numbers(report: dict[str, Any]) -> Metadata:
 def _pages(stage: StageName, folder: Path) -> Iterator[tuple[str, str]]:
     metrics, curve, episodes = (folder / name for name in ("metrics.json", "curve.parquet", "episodes.parquet"))
     if metrics.is_file():
-        yield "results", results_table(read_json(metrics))
+        yield "results", results_table(_systems(read_json(metrics)))
     if curve.is_file():
         yield "curve", _plot(curve)
     if episodes.is_file():
         yield "an_episode", _episode(episodes)
     if stage in _HEADS:
         yield "first_rows", _head(folder / _HEADS[stage])
+
+
+def _systems(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Metrics by system on all test samples; the baselines' file has other slices and warm and cold targets too."""
+    if "systems" in metrics:
+        return dict(metrics["systems"])
+    return {name: tables["all"] for name, tables in metrics["slices"]["test"]["systems"].items()}
 
 
 def _head(table: Path) -> str:

@@ -12,11 +12,9 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def results_table(metrics: dict[str, Any]) -> str:
-    """Return one row per system of a metrics.json, means with their intervals."""
-    rows = [
-        [name, *(_interval(values[column]) for column in RESULT_COLUMNS)] for name, values in metrics["systems"].items()
-    ]
+def results_table(systems: dict[str, Any]) -> str:
+    """Return one row per system, means with their intervals."""
+    rows = [[name, *(_interval(values[column]) for column in RESULT_COLUMNS)] for name, values in systems.items()]
     return markdown_table(["system", *RESULT_COLUMNS], rows)
 
 

@@ -14,8 +14,8 @@ from recops.config.recipe import load_recipe
 from recops.doctor import find_problems
 from recops.dvc_file import record_recipe, write_dvc_file
 from recops.errors import InputError
-from recops.graph import write_graph
 from recops.paths import Layout, project_root
+from recops.readme import write_readme_parts
 from recops.runner import run_stage
 from recops.stage import StageName
 from recops.stages import EXIT_BAD_INPUT, EXIT_INTERRUPTED
@@ -102,10 +102,9 @@ def dvc_yaml() -> None:
 
 
 @app.command()
-def graph() -> None:
-    """Draw the graph in README.md anew from the table of stages."""
-    write_graph(project_root() / "README.md")
-    console.print("wrote README.md")
+def readme() -> None:
+    """Write the graph and the file tree in README.md anew."""
+    console.print(f"wrote {write_readme_parts(project_root())}", highlight=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -1,0 +1,50 @@
+"""The asset checks go red for the defects that they name."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from assets.checks import answers_are_valid, expectations_hold, one_target_each, quarantine_is_small
+
+
+def samples(path: Path, target: int, candidates: list[int]) -> Path:
+    pl.DataFrame({"target": [target, 1], "candidates": [candidates, [1, 2]]}).write_parquet(path)
+    return path
+
+
+def test_a_candidate_set_with_its_target_once_passes(tmp_path: Path) -> None:
+    assert one_target_each(samples(tmp_path / "samples.parquet", 3, [5, 3, 4])) == (True, {"samples": 2, "wrong": 0})
+
+
+@pytest.mark.parametrize("candidates", [[5, 4, 6], [3, 5, 3], [3, 5, 5]])
+def test_a_missing_or_repeated_candidate_fails(tmp_path: Path, candidates: list[int]) -> None:
+    passed, facts = one_target_each(samples(tmp_path / "samples.parquet", 3, candidates))
+    assert (passed, facts["wrong"]) == (False, 1)
+
+
+def test_no_samples_at_all_fail(tmp_path: Path) -> None:
+    empty = pl.DataFrame(schema={"target": pl.Int32, "candidates": pl.List(pl.Int32)})
+    empty.write_parquet(tmp_path / "samples.parquet")
+    assert not one_target_each(tmp_path / "samples.parquet")[0]
+
+
+def test_a_failed_suite_over_accepted_rows_fails_and_one_over_raw_rows_does_not() -> None:
+    raw, accepted = {"success": False}, {"success": True}
+    assert expectations_hold({"suites": {"items_rows": raw, "items_accepted": accepted}})[0]
+    assert not expectations_hold({"suites": {"items_rows": accepted, "items_accepted": raw}})[0]
+
+
+def test_a_validation_without_suites_fails() -> None:
+    assert not expectations_hold({"suites": {}})[0]
+
+
+def test_quarantine_above_the_recipes_share_fails() -> None:
+    report = {"quarantine_fraction": {"items": 0.0, "interactions": 0.05}}
+    assert quarantine_is_small(report, 0.05)[0]
+    assert not quarantine_is_small(report, 0.04)[0]
+
+
+def test_many_invalid_answers_of_one_policy_fail() -> None:
+    assert answers_are_valid({"systems": {"random": {}, "grpo_model": {"invalid_answers": 0.05}}})[0]
+    assert not answers_are_valid({"systems": {"random": {}, "grpo_model": {"invalid_answers": 0.06}}})[0]

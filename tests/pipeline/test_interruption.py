@@ -1,0 +1,78 @@
+"""Two starts, a signal in the middle, a killed parent: nothing half-written, and a retry that goes on."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+from mlflow import MlflowClient
+
+from recops.artifacts import exclusive, read_json
+from recops.paths import Layout
+from recops.tracking import store_uri
+from tests.pipeline.project import RECIPE, Project
+
+pytestmark = pytest.mark.slow
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def run_stage(project: Project, name: str, *, check: bool = True) -> tuple[int, str]:
+    done = project.run("python", "-m", "recops.stages", name, "--recipe", RECIPE, check=check)
+    return done.returncode, done.stderr
+
+
+def test_a_second_start_says_who_holds_the_stage(project: Project) -> None:
+    with exclusive(Layout(project.root, RECIPE).lock("raw_data")):
+        code, words = run_stage(project, "raw_data", check=False)
+    assert code == 2
+    assert f"held by process {os.getpid()}" in words
+    assert not Layout(project.root, RECIPE).artefact("raw_data").exists()
+
+
+def test_a_signal_in_the_middle_leaves_a_checkpoint_from_which_the_retry_gives_the_same_bytes(project: Project) -> None:
+    layout = Layout(project.root, RECIPE)
+    run_stage(project, "raw_data")
+    run_stage(project, "base_policy")
+    whole = read_json(layout.artefact("base_policy") / "manifest.json")["files"]
+    process = project.start("python", "-m", "recops.stages", "base_policy", "--recipe", RECIPE, "--force")
+    wait_until(lambda: [*layout.checkpoints("base_policy").glob("*/*/*")])
+    process.send_signal(signal.SIGTERM)
+    _, words = process.communicate(timeout=120)
+    assert process.returncode == 130, words
+    assert not layout.artefact("base_policy").with_name(".base_policy.partial").exists()
+    assert read_json(layout.artefact("base_policy") / "manifest.json")["files"] == whole
+    client = MlflowClient(tracking_uri=store_uri(project.root))
+    [experiment] = [one for one in client.search_experiments() if one.name == RECIPE]
+    stopped = client.search_runs([experiment.experiment_id])[0]
+    assert stopped.info.status == "KILLED"
+    run_stage(project, "base_policy")
+    resumed = client.search_runs([experiment.experiment_id])[0]
+    assert (resumed.info.run_id, resumed.info.status) == (stopped.info.run_id, "FINISHED")
+    assert read_json(layout.artefact("base_policy") / "manifest.json")["files"] == whole
+
+
+def test_a_killed_step_takes_its_stage_with_it_and_the_next_run_is_free(project: Project) -> None:
+    layout = Layout(project.root, RECIPE)
+    process = project.start("python", "-m", "recops.cli", "run", "--recipe", RECIPE)
+    wait_until(lambda: layout.checkpoints("base_policy").is_dir())
+    stages = [one for one in psutil.Process(process.pid).children(recursive=True) if "assets.child" in one.cmdline()]
+    steps = [stage.parent() for stage in stages]
+    for step in filter(None, steps):
+        step.send_signal(signal.SIGKILL)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=300)
+    assert process.returncode != 0
+    psutil.wait_procs(stages, timeout=120)
+    assert not [stage for stage in stages if stage.is_running()]
+    assert not layout.artefact("base_policy").exists()
+    again = project.run("python", "-m", "recops.cli", "run", "--recipe", RECIPE, "--from", "ppr_model", check=False)
+    assert again.returncode != 0
+    assert "ppr_model: " in again.stdout, again.stdout

@@ -1,0 +1,166 @@
+"""What one command leaves behind: artefacts, DVC's record, MLflow's runs, Dagster's events."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dagster import AssetKey, DagsterInstance
+from mlflow import MlflowClient
+
+from recops.artifacts import MANIFEST, read_json, verify
+from recops.config.recipe import load_recipe
+from recops.errors import InputError
+from recops.paths import Layout
+from recops.runner import run_stage
+from recops.stage import STAGE_NAMES, STAGES, StageName
+from recops.tracking import store_uri
+from recops.versioning import locked_stage, output_hash
+from tests.pipeline.conftest import FinishedRun
+from tests.pipeline.project import RECIPE, Project, create_project
+
+pytestmark = pytest.mark.slow
+
+READS = [(stage.name, read) for stage in STAGES.values() for read in stage.reads]
+
+
+def runs_of(project: Project) -> list[Any]:
+    client = MlflowClient(tracking_uri=store_uri(project.root))
+    experiment = client.get_experiment_by_name(RECIPE)
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id]))
+
+
+def test_every_asset_is_made_and_the_table_is_printed(finished: FinishedRun) -> None:
+    layout = Layout(finished.project.root, RECIPE)
+    for name in STAGE_NAMES:
+        verify(layout.artefact(name))
+        assert f"{name} finished" in finished.output
+    for system in ("random", "sasrec", "sft_checkpoint", "ppr_model"):
+        assert system in finished.output
+    assert str(layout.artefact("evaluation_reports") / "report.html") in finished.output
+
+
+def test_nothing_unfinished_stays(finished: FinishedRun) -> None:
+    root = finished.project.root
+    assert not list(root.glob("*/*/.*.partial"))
+    assert not [path for path in (root / "checkpoints" / RECIPE).iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize("name", STAGE_NAMES)
+def test_a_stage_opens_exactly_what_it_declares(finished: FinishedRun, name: StageName) -> None:
+    manifest = read_json(Layout(finished.project.root, RECIPE).artefact(name) / MANIFEST)
+    assert set(manifest["opened"]) == set(STAGES[name].reads)
+
+
+def test_dvc_has_nothing_to_do_after_the_run(finished: FinishedRun) -> None:
+    assert json.loads(finished.project.run("dvc", "status", "--json").stdout) == {}
+    assert "Running stage" not in finished.project.run("dvc", "repro", "--dry").stdout
+
+
+def test_dagsters_data_version_is_dvcs_hash(finished: FinishedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = finished.project.root
+    monkeypatch.setenv("DAGSTER_HOME", str(root / ".dagster"))
+    with DagsterInstance.get() as instance:
+        for name in STAGE_NAMES:
+            event = instance.get_latest_materialization_event(AssetKey(name))
+            assert event is not None
+            materialization = event.asset_materialization
+            assert materialization is not None
+            assert materialization.partition == RECIPE
+            assert (materialization.tags or {})["dagster/data_version"] == output_hash(locked_stage(root, name, RECIPE))
+            assert {"artefact", "mlflow_run", "bytes"} <= materialization.metadata.keys()
+
+
+def test_every_stage_has_one_finished_mlflow_run_with_its_tags(finished: FinishedRun) -> None:
+    runs = {run.data.tags["stage"]: run for run in runs_of(finished.project)}
+    assert len(runs_of(finished.project)) == len(STAGE_NAMES)
+    for name in STAGE_NAMES:
+        run = runs[name]
+        entry = locked_stage(finished.project.root, name, RECIPE)
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["recipe"] == RECIPE
+        assert run.data.tags["output"] == output_hash(entry)
+        assert run.data.tags["git_commit"]
+        assert run.data.tags["dagster_run_id"]
+        assert {f"input.{read}" for read in STAGES[name].reads} <= run.data.tags.keys()
+        assert run.data.params["seed"] == "7"
+
+
+def test_a_trainings_curve_and_report_are_in_mlflow(finished: FinishedRun) -> None:
+    client = MlflowClient(tracking_uri=store_uri(finished.project.root))
+    [run] = [run for run in runs_of(finished.project) if run.data.tags["stage"] == "grpo_model"]
+    steps = {metric.step for name in run.data.metrics for metric in client.get_metric_history(run.info.run_id, name)}
+    assert len(steps) > 1
+    assert {"report.json", "manifest.json", "dvc.lock.json"} <= {
+        file.path for file in client.list_artifacts(run.info.run_id)
+    }
+
+
+def test_a_changed_grpo_setting_makes_grpo_and_what_follows_stale(finished: FinishedRun) -> None:
+    project = finished.project
+    before = project.recipe()
+    project.write_recipe({**before, "grpo_model": {**before["grpo_model"], "beta": 0.01}})
+    try:
+        out = project.run("dvc", "repro", "--dry").stdout
+        status = json.loads(project.run("dvc", "status", "--json").stdout)
+    finally:
+        project.write_recipe(before)
+    assert [line for line in out.splitlines() if line.startswith("Running stage")] == [
+        f"Running stage 'grpo_model@{RECIPE}':"
+    ]
+    assert list(status) == [f"grpo_model@{RECIPE}"]
+
+
+def test_dvc_repro_in_a_clone_gives_the_same_bytes_without_dagster(finished: FinishedRun, tmp_path: Path) -> None:
+    clone = create_project(tmp_path / "checkout")
+    clone.run("dvc", "repro", f"evaluation_reports@{RECIPE}")
+    assert not (clone.root / ".dagster" / "storage").exists()
+    for name in STAGE_NAMES:
+        mine, theirs = (locked_stage(one.root, name, RECIPE) for one in (clone, finished.project))
+        assert output_hash(mine) == output_hash(theirs), name
+
+
+def test_a_clone_beside_it_pulls_what_was_pushed_and_compares_it(finished: FinishedRun) -> None:
+    root = finished.project.root
+    finished.project.run("dvc", "push")
+    clone = Project(root.with_name("clone"))
+    finished.project.run("git", "clone", "--quiet", str(root), str(clone.root))
+    clone.run("dvc", "pull")
+    for name in STAGE_NAMES:
+        verify(Layout(clone.root, RECIPE).artefact(name))
+    metrics = Layout(clone.root, RECIPE).artefact("evaluation_reports") / "metrics.json"
+    changed = read_json(metrics)
+    changed["systems"]["random"]["ndcg@10"]["mean"] += 0.25
+    metrics.write_text(json.dumps(changed), encoding="utf-8")
+    shown = clone.run("dvc", "metrics", "diff", "--json").stdout
+    assert "0.25" in shown
+    clone.run("dvc", "plots", "diff", "--out", str(clone.root / "dvc_plots"))
+    assert "random" in (clone.root / "dvc_plots" / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("name", "read"), READS)
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_a_stage_with_a_damaged_input_raises_and_leaves_no_output(
+    finished: FinishedRun, tmp_path: Path, name: StageName, read: StageName, damage: str
+) -> None:
+    before, layout = Layout(finished.project.root, RECIPE), Layout(tmp_path, RECIPE)
+    for needed in STAGES[name].reads:
+        shutil.copytree(before.artefact(needed), layout.artefact(needed))
+    victim = max((file for file in layout.artefact(read).iterdir() if file.is_file()), key=lambda f: f.stat().st_size)
+    if damage == "missing":
+        victim.unlink()
+    else:
+        victim.write_bytes(victim.read_bytes()[:-1])
+    recipe = load_recipe(before.recipe_file)
+    with pytest.raises(InputError, match=victim.name):
+        run_stage(name, recipe=recipe, root=tmp_path)
+    assert not layout.artefact(name).exists()
+    assert not layout.checkpoints(name).exists()
+
+
+def test_the_recorded_recipe_is_listed_once(finished: FinishedRun) -> None:
+    content = yaml.safe_load((finished.project.root / "params.yaml").read_text(encoding="utf-8"))
+    assert content == {"recipes": [RECIPE]}
