@@ -13,10 +13,11 @@ from torch import Tensor
 
 MAX_TOKENS_PER_CALL = 16_384
 _GATHER_BELOW = 0.6
+_LEAST_FILLED = 0.8
 
 
 class SlotCache:
-    """Keys and values of all layers, (B, T + 1, H, D) each; the last position takes what padding writes.
+    """Keys and values of all layers, (B, H, T + 1, D) each; the last position takes what padding writes.
 
     It stands where `transformers` expects a cache: attention calls `update` once per layer.
     """
@@ -35,16 +36,16 @@ class SlotCache:
     def update(self, keys: Tensor, values: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Store new keys and values (R, H, S, D); return those of all positions so far (R, H, T', D)."""
         if layer == len(self._layers):
-            heads, width = keys.shape[1], keys.shape[3]
-            self._layers.append(
-                (keys.new_zeros(*self._shape, heads, width), values.new_zeros(*self._shape, heads, width))
-            )
+            shape = (self._shape[0], keys.shape[1], self._shape[1], keys.shape[3])
+            self._layers.append((keys.new_zeros(shape), values.new_zeros(shape)))
         rows = torch.arange(len(keys), device=keys.device) if self._rows is None else self._rows
         stored = self._layers[layer]
         for whole, new in zip(stored, (keys, values), strict=True):
-            whole[rows[:, None], self._positions] = new.transpose(1, 2)
-        kept = [whole[:, : self._length] if self._rows is None else whole[rows, : self._length] for whole in stored]
-        return kept[0].transpose(1, 2), kept[1].transpose(1, 2)
+            whole[rows[:, None], :, self._positions] = new.transpose(1, 2)
+        seen = [whole[:, :, : self._length] for whole in stored]
+        if self._rows is not None:
+            seen = [whole.index_select(0, self._rows) for whole in seen]
+        return seen[0], seen[1]
 
     def get_seq_length(self, _layer: int = 0) -> int:
         """How many positions attention sees; asked by models that build positions themselves."""
@@ -55,7 +56,7 @@ class SlotCache:
         for stored in self._layers:
             for whole in stored:
                 # A copy, for with one slot the source is among the rows.
-                whole[rows, :length] = whole[source, :length].clone()
+                whole[rows, :, :length] = whole[source, :, :length].clone()
 
 
 class Decoder:
@@ -85,13 +86,10 @@ class Decoder:
 
     def feed(self, slots: Sequence[int], tokens: Sequence[list[int]]) -> Tensor:
         """Append tokens to slots and return the logits that follow, (len(slots), vocabulary), float32."""
-        most = max(map(len, tokens))
-        rows_per_call = max(1, MAX_TOKENS_PER_CALL // most)
-        parts = [
-            self._feed(slots[first : first + rows_per_call], tokens[first : first + rows_per_call])
-            for first in range(0, len(slots), rows_per_call)
-        ]
-        return torch.cat(parts)
+        parts = _alike([len(new) for new in tokens])
+        logits = [self._feed([slots[place] for place in part], [tokens[place] for place in part]) for part in parts]
+        order = torch.tensor([place for part in parts for place in part], device=self._device)
+        return torch.cat(logits)[order.argsort()]
 
     @torch.inference_mode()
     def _feed(self, slots: Sequence[int], tokens: Sequence[list[int]]) -> Tensor:
@@ -125,3 +123,20 @@ class Decoder:
         )
         hidden: Tensor = out.last_hidden_state
         return hidden
+
+
+def _alike(lengths: Sequence[int]) -> list[list[int]]:
+    """Part places into calls of rows with similar lengths, longest first: padding costs as much as reading."""
+    parts: list[list[int]] = []
+    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+        longest = lengths[parts[-1][0]] if parts else 0
+        fits = (
+            parts
+            and lengths[place] >= _LEAST_FILLED * longest
+            and (len(parts[-1]) + 1) * longest <= MAX_TOKENS_PER_CALL
+        )
+        if fits:
+            parts[-1].append(place)
+        else:
+            parts.append([place])
+    return parts

@@ -1,0 +1,184 @@
+import dataclasses
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from recops.agent.expert_tasks import draw_tasks
+from recops.agent.experts import fit_script, run_expert_episodes
+from recops.agent.outcome import rejection
+from recops.agent.policy import Policy
+from recops.agent.prompts import task_messages, tool_schemas
+from recops.agent.script import Script, scripted_episode
+from recops.artifacts import read_json, write_manifest
+from recops.config.policy import ExpertEpisodesConfig
+from recops.errors import InputError
+from recops.paths import Layout
+from recops.records import Answer, AnswerError, Call, Episode, Task
+from recops.stage_io import StageIO
+from recops.tools.toolbox import Toolbox
+from recops.train.models import save_policy
+from tests.recops.agent.world import AGENT, all_tasks, changed, write_world
+from tests.recops.evaluate.small_pipeline import RecordingTracker
+
+CONFIG = ExpertEpisodesConfig(
+    num_scripted=30, num_self_played=20, pair_fraction=0.4, min_orders=2, max_orders=3, explore_fraction=0.3,
+    look_fraction=0.3, rank_constant=1.0, keep_target_in_top=3, temperature=1.0, batch_size=8,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def script(toolbox: Toolbox) -> Script:
+    return fit_script(toolbox, CONFIG, AGENT, seed=1)
+
+
+def episodes(toolbox: Toolbox, script: Script, tasks: list[Task]) -> list[Episode]:
+    return [
+        scripted_episode(task, toolbox, AGENT, np.random.default_rng(number), script=script)
+        for number, task in enumerate(tasks)
+    ]
+
+
+@pytest.mark.parametrize("direction", ["rank", "more", "less"])
+def test_scripted_episodes_are_valid(direction: str, toolbox: Toolbox, script: Script) -> None:
+    for episode in episodes(toolbox, script, all_tasks(toolbox, direction)):  # type: ignore[arg-type]
+        assert episode.answer.error is None
+        assert len({str(call) for call in episode.calls}) == len(episode.calls) <= AGENT.max_calls
+        orders = [call for call in episode.calls if "Order:" in call.answer or "Unknown:" in call.answer]
+        assert CONFIG.min_orders <= len(orders) <= CONFIG.max_orders
+
+
+def test_the_script_never_looks_at_the_target(toolbox: Toolbox, script: Script) -> None:
+    tasks = all_tasks(toolbox)
+    shown = [episode.messages for episode in episodes(toolbox, script, tasks)]
+
+    class Blind(type(toolbox.store)):  # type: ignore[misc]
+        """The same store, where the target of every sample is another candidate."""
+
+        def sample(self, sample_id: int) -> object:
+            sample = super().sample(sample_id)
+            other = next(item for item in sample.candidates if item != sample.target)
+            return dataclasses.replace(sample, target=other)
+
+    blind_store = object.__new__(Blind)
+    blind_store.__dict__.update(toolbox.store.__dict__)
+    blind = Toolbox(toolbox.evidence, AGENT)
+    blind.store = blind_store
+    blind_tasks = [Task(blind.store.sample(task.sample.sample_id), task.candidates, "rank") for task in tasks]
+
+    assert [episode.messages for episode in episodes(blind, script, blind_tasks)] == shown
+
+
+def test_without_exploring_the_best_set_is_asked_in_every_order(toolbox: Toolbox, script: Script) -> None:
+    fixed = dataclasses.replace(script, num_orders=(2, 2), explore_fraction=0.0, look_fraction=0.0)
+    played = episodes(toolbox, fixed, [all_tasks(toolbox)[0]] * 12)
+
+    asked = Counter(tuple(f"{call.tool}{call.arguments}" for call in episode.calls) for episode in played)
+    assert len(asked) == 2
+    assert len({frozenset(one) for one in asked}) == 1
+
+
+def test_looking_and_exploring_bring_other_tools(toolbox: Toolbox, script: Script) -> None:
+    curious = dataclasses.replace(script, explore_fraction=1.0, look_fraction=1.0)
+
+    tools = {call.tool for one in episodes(toolbox, curious, all_tasks(toolbox) * 3) for call in one.calls}
+
+    assert tools == set(AGENT.tools)
+
+
+def test_tasks_use_every_sample_and_balance_directions_and_sides(toolbox: Toolbox) -> None:
+    ids = toolbox.store.sample_ids("policy_train")
+    tasks = draw_tasks(toolbox.store, ids, count=8 * len(ids), pair_fraction=0.5, seed=3)
+
+    pairs = [task for task in tasks if task.direction != "rank"]
+    assert {task.sample.sample_id for task in tasks[: len(ids)]} == set(ids.tolist())
+    assert len(pairs) == 4 * len(ids)
+    sides = Counter((task.direction, task.candidates.index(task.answer_item)) for task in pairs)
+    assert set(sides.values()) == {len(ids)}
+    assert draw_tasks(toolbox.store, ids, count=0, pair_fraction=0.5, seed=3) == []
+
+
+def test_the_filter_says_why(toolbox: Toolbox) -> None:
+    task, pair = all_tasks(toolbox)[0], all_tasks(toolbox, "less")[0]
+    others = tuple(item for item in task.candidates if item != task.sample.target)
+    call = Call("rank_by_next_item", {}, "Order: A", failed=False)
+    good = Episode(task, (), (call,), Answer((task.sample.target, *others[:3]), None), {}, 10)
+
+    def reason(**values: object) -> str | None:
+        changed_episode = dataclasses.replace(good, **values)  # type: ignore[arg-type]
+        return rejection(changed_episode, keep_target_in_top=2, max_tokens=10)
+
+    assert reason() is None
+    assert reason(answer=Answer((), AnswerError.TRUNCATED)) == "truncated"
+    assert reason(num_completion_tokens=11) == "too_long"
+    assert reason(calls=()) == "no_call"
+    assert reason(answer=Answer((*others[:2], task.sample.target, others[2]), None)) == "target_too_low"
+    assert reason(answer=Answer(others[:4], None)) == "target_too_low"
+    assert reason(task=pair, answer=Answer((pair.answer_item,), None)) is None
+    assert reason(task=pair, answer=Answer((pair.sample.target,), None)) == "wrong_of_two"
+
+
+def stage(root: Path, policy: Policy) -> StageIO:
+    layout = Layout(root, "small")
+    folders = write_world(root / "world")
+    for name, folder in zip(("validated_splits", "sasrec_embeddings"), folders, strict=True):
+        target = layout.artefact(name)  # type: ignore[arg-type]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(target)
+    base = layout.artefact("base_policy")
+    base.mkdir(parents=True)
+    save_policy(policy.model, policy.tokenizer, base, max_new_tokens=AGENT.max_completion_tokens)
+    write_manifest(base, {})
+    out = root / "out"
+    out.mkdir()
+    return StageIO("expert_episodes", layout, out, root / "checkpoints", RecordingTracker())  # type: ignore[arg-type]
+
+
+def test_the_stage_writes_episodes_that_can_be_trained_on_and_counts_the_others(
+    tmp_path: Path, policy: Policy, toolbox: Toolbox
+) -> None:
+    report = run_expert_episodes(stage(tmp_path / "a", policy), CONFIG, seed=1, agent=AGENT)
+
+    out = tmp_path / "a" / "out"
+    rows = pl.read_parquet(out / "episodes.parquet")
+    assert Counter(rows["source"].to_list()) == Counter({name: count for name, count in report.kept.items() if count})
+    assert report.played == {"scripted": 30, "self": 20}
+    for source, played in report.played.items():
+        assert report.kept[source] + sum(report.rejected[source].values()) == played
+    assert read_json(out / "rejected.json") == report.rejected
+    assert read_json(out / "tools.json") == tool_schemas(AGENT)
+    assert set(rows["direction"]) > {"rank"}
+    assert set(rows["sample_id"]) <= set(toolbox.store.sample_ids("policy_train").tolist())
+    first = rows.filter(pl.col("direction") == "rank").row(0, named=True)
+    messages = json.loads(first["messages"])
+    sample = toolbox.store.sample(first["sample_id"])
+    assert messages[:2] == task_messages(Task(sample, sample.candidates, "rank"), toolbox, AGENT)
+    assert messages[-1]["content"].splitlines()[-1].startswith("Answer: ")
+    ids = policy.tokenizer.apply_chat_template(messages, tools=tool_schemas(AGENT), tokenize=True, return_dict=False)
+    assert len(ids) > first["num_completion_tokens"] > 20
+    assert set(report.ndcg) > {"scripted", "rank_by_popularity/recent"}
+
+    again = run_expert_episodes(stage(tmp_path / "b", policy), CONFIG, seed=1, agent=AGENT)
+
+    assert again == report
+    files = ("episodes.parquet", "rejected.json", "tools.json", "fusion.json")
+    assert all((out / name).read_bytes() == (tmp_path / "b" / "out" / name).read_bytes() for name in files)
+
+
+def test_a_stage_that_keeps_nothing_fails(tmp_path: Path, policy: Policy) -> None:
+    short = changed(max_completion_tokens=16)
+
+    with pytest.raises(InputError, match="keep_target_in_top"):
+        run_expert_episodes(stage(tmp_path, policy), CONFIG, seed=1, agent=short)
+
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_more_orders_than_tools_are_refused(toolbox: Toolbox) -> None:
+    few = changed(tools=("rank_by_next_item", "rank_by_similarity"))
+
+    with pytest.raises(InputError, match="max_orders: found 3; expected at most 2"):
+        fit_script(Toolbox(toolbox.evidence, few), CONFIG, few, seed=1)
