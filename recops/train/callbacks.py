@@ -14,8 +14,8 @@ from recops.errors import InputError
 from recops.progress import Meter
 from recops.stage_io import StageIO
 
-_CLOCK = ("runtime", "per_second", "step_time", "profiling", "total_flos")
-"""Parts of the names of logged values that depend on the clock or the machine: they never enter an artefact."""
+_LEFT_OUT = ("runtime", "per_second", "step_time", "profiling", "total_flos", "train_loss")
+"""Parts of the names of logged values that depend on the clock, or sum up only what ran since the last resume."""
 
 
 class StageCallback(TrainerCallback):
@@ -50,6 +50,14 @@ class StageCallback(TrainerCallback):
         write_manifest(Path(args.output_dir) / f"checkpoint-{state.global_step}", {"step": state.global_step})
 
 
+def connect(trainer: Any, io: StageIO, meter: Meter, shown: Sequence[str]) -> None:
+    """Let a trainer report to its stage, and to nothing else: its own lines would come every step."""
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(StageCallback(io, meter, shown))
+
+
 def newest_checkpoint(folder: Path) -> Path | None:
     """Return the newest checkpoint that verifies; a later one that does not is moved aside as `damaged-...`."""
     numbered = [(int(path.name.rpartition("-")[2]), path) for path in folder.glob("checkpoint-*")]
@@ -79,7 +87,7 @@ def finite_numbers(logs: Mapping[str, Any]) -> dict[str, float]:
         if isinstance(value, (int, float))
         and math.isfinite(value)
         and name not in ("epoch", "step")
-        and not any(part in name for part in _CLOCK)
+        and not any(part in name for part in _LEFT_OUT)
     }
 
 

@@ -26,7 +26,7 @@ from recops.seeds import sub_seed
 from recops.stage_io import StageIO
 from recops.tools.toolbox import Toolbox
 from recops.train.advantages import group_advantages
-from recops.train.callbacks import StageCallback, mean_of, resume_path, write_curve
+from recops.train.callbacks import connect, mean_of, resume_path, write_curve
 from recops.train.models import (
     apply_lora,
     device_arguments,
@@ -122,7 +122,7 @@ def train_on_tasks(
         trainer = build_trainer(
             model, policy.tokenizer, tasks, toolbox, config, folder=io.checkpoints, seed=seed, agent=agent
         )
-        trainer.add_callback(StageCallback(io, meter, shown=("reward", "ndcg", "invalid", "calls")))
+        connect(trainer, io, meter, shown=("reward", "ndcg", "invalid", "calls"))
         trainer.train(resume_from_checkpoint=resume)
     interrupt.stop_if_requested()
     if trainable_digest(model) == before:
@@ -248,7 +248,7 @@ def _arguments(model: Any, tokenizer: Any, config: GrpoConfig, folder: Path, *, 
         logging_nan_inf_filter=False,
         report_to="none",
         disable_tqdm=True,
-        seed=sub_seed(seed, folder.parent.name, "grpo"),
+        seed=sub_seed(seed, "grpo", "trainer"),
         data_seed=sub_seed(seed, "grpo", "order"),
         remove_unused_columns=False,
         **device_arguments(model),

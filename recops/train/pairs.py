@@ -1,8 +1,8 @@
 """`preference_pairs`: what the GRPO policy ranks wrongly on its own training samples (PPR, step 1).
 
 Greedy episodes over `policy_train`. Where the target is not first, the violation is the target against one item, drawn
-from those ranked above it, or from all that were ranked when the target is absent. An invalid answer ranks nothing and
-gives no pair.
+from those ranked above it, or from all that were ranked when the target is absent. An invalid answer ranks nothing: its
+violation is against any other candidate.
 """
 
 from collections.abc import Sequence
@@ -68,7 +68,8 @@ def violation(episode: Episode, generator: np.random.Generator) -> tuple[int, in
     """Return (sample, target, violator, 0-based rank of the target) of an episode, None where nothing is violated."""
     target, ranking = episode.task.sample.target, episode.answer.ranking
     rank = rank_of(target, ranking)
-    above = ranking if rank == ABSENT else ranking[:rank]
+    others = [item for item in episode.task.candidates if item != target]
+    above = (ranking or others) if rank == ABSENT else ranking[:rank]
     if not above:
         return None
     return episode.task.sample.sample_id, target, int(generator.choice(above)), rank

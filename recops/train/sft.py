@@ -22,7 +22,7 @@ from recops.errors import InputError
 from recops.progress import progress
 from recops.seeds import sub_seed
 from recops.stage_io import StageIO
-from recops.train.callbacks import StageCallback, resume_path, write_curve
+from recops.train.callbacks import connect, resume_path, write_curve
 from recops.train.conversations import IGNORED, encode_conversations, padded
 from recops.train.models import (
     apply_lora,
@@ -121,7 +121,7 @@ def _trained(io: StageIO, config: SftConfig, model: Any, tokenizer: Any, rows: S
     """Train from the newest checkpoint on and return the trainer."""
     with progress(f"Training {io.stage}", config.steps) as meter, interrupt.deferred():
         trainer = build_trainer(model, tokenizer, rows, config, folder=io.checkpoints, seed=seed)
-        trainer.add_callback(StageCallback(io, meter, shown=("loss",)))
+        connect(trainer, io, meter, shown=("loss",))
         trainer.train(resume_from_checkpoint=resume_path(io.checkpoints))
     interrupt.stop_if_requested()
     return trainer

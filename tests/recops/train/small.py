@@ -1,0 +1,47 @@
+"""What tests of training share: a tracker and inputs without a pipeline, small settings, weights as one vector."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recops.config.policy import GrpoConfig, LoraConfig, SftConfig
+
+LORA = LoraConfig(rank=2, alpha=4, dropout=0.0, target_modules="all-linear")
+SFT = SftConfig(steps=4, batch_size=4, learning_rate=0.005, checkpoint_steps=2, lora=None)
+GRPO = GrpoConfig(
+    steps=2,
+    samples_per_step=4,
+    group_size=4,
+    learning_rate=0.005,
+    temperature=1.0,
+    advantage="mean",
+    drop_negative_groups=False,
+    beta=0.0,
+    tool_loop="trl",
+    checkpoint_steps=1,
+    lora=None,
+)
+
+
+class StubIO:
+    """Stands in for `StageIO`: the doors to MLflow and to verified artefacts."""
+
+    def __init__(self, root: Path, stage: Any, inputs: dict[str, Path] | None = None) -> None:
+        self.stage, self.out, self.checkpoints = stage, root / "out", root / "checkpoints"
+        self.out.mkdir(parents=True)
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self.tracker = self
+        self.logged: list[tuple[int | None, dict[str, float]]] = []
+        self._inputs = inputs or {}
+
+    def input(self, upstream: str) -> Path:
+        return self._inputs[upstream]
+
+    def log_metrics(self, metrics: dict[str, float], *, step: int | None) -> None:
+        self.logged.append((step, dict(metrics)))
+
+
+def weights(model: nn.Module) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for _, parameter in sorted(model.named_parameters())])

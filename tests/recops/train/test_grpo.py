@@ -1,0 +1,146 @@
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from recops.agent.policy import Policy
+from recops.agent.rollout import play
+from recops.config.policy import GrpoConfig
+from recops.tools.toolbox import Toolbox
+from recops.train.grpo import build_trainer, run_grpo, train_on_tasks
+from recops.train.models import load_trainable
+from tests.recops.agent.world import AGENT, all_tasks
+from tests.recops.train.small import GRPO, LORA, StubIO, weights
+
+
+def _trainer(policy: Policy, toolbox: Toolbox, folder: Path, config: GrpoConfig = GRPO) -> Any:
+    return build_trainer(
+        policy.model, policy.tokenizer, all_tasks(toolbox), toolbox, config, folder=folder, seed=1, agent=AGENT
+    )
+
+
+def _step(trainer: Any, rows: list[int]) -> dict[str, Any]:
+    """Play and score one step on given rows, each `group_size` times, as the trainer's sampler would."""
+    trainer.model.train()
+    inputs = [trainer.train_dataset[row] for row in rows for _ in range(GRPO.group_size)]
+    return trainer._generate_and_score_completions(inputs)
+
+
+@pytest.mark.parametrize("loop", ["trl", "recops"])
+def test_what_tools_answered_carries_no_loss(policy: Policy, toolbox: Toolbox, tmp_path: Path, loop: str) -> None:
+    trainer = _trainer(policy, toolbox, tmp_path, GRPO.model_copy(update={"tool_loop": loop}))
+    output = _step(trainer, [0, 1, 2, 3])
+    mask = output["completion_mask"] * output["tool_mask"]
+    learned = [policy.tokenizer.decode(ids[on.bool()]) for ids, on in zip(output["completion_ids"], mask, strict=True)]
+    masked = [
+        policy.tokenizer.decode(ids[(1 - on).bool()]) for ids, on in zip(output["completion_ids"], mask, strict=True)
+    ]
+    assert any("Order:" in text for text in masked)
+    assert not any("<tool_response>" in text or "Order:" in text for text in learned)
+    assert any("<tool_call>" in text for text in learned)
+
+
+@pytest.mark.parametrize("loop", ["trl", "recops"])
+def test_groups_hold_one_sample_each_and_advantages_sum_to_zero(
+    policy: Policy, toolbox: Toolbox, tmp_path: Path, loop: str
+) -> None:
+    trainer = _trainer(policy, toolbox, tmp_path, GRPO.model_copy(update={"tool_loop": loop}))
+    output = _step(trainer, [0, 1, 2])
+    episodes = trainer.reward_funcs[0].episodes
+    groups = np.asarray([episode.task.sample.sample_id for episode in episodes]).reshape(-1, GRPO.group_size)
+    assert (groups == groups[:, :1]).all()
+    rewards = torch.tensor([episode.reward for episode in episodes]).view(-1, GRPO.group_size)
+    expected = rewards - rewards.mean(dim=1, keepdim=True)
+    assert torch.allclose(output["advantages"].view(-1, GRPO.group_size), expected)
+
+
+def test_a_masked_token_does_not_move_the_loss(policy: Policy, toolbox: Toolbox, tmp_path: Path) -> None:
+    trainer = _trainer(policy, toolbox, tmp_path)
+    trainer.current_gradient_accumulation_steps = 1
+    output = _step(trainer, [0, 1])
+    output["advantages"] = torch.ones_like(output["advantages"])
+    trainer._compute_loss(trainer.model, output).backward()
+    assert any(parameter.grad.abs().sum() > 0 for parameter in trainer.model.parameters())
+    trainer.model.zero_grad()
+    trainer._compute_loss(trainer.model, {**output, "tool_mask": torch.zeros_like(output["tool_mask"])}).backward()
+    assert all(parameter.grad.abs().sum() == 0 for parameter in trainer.model.parameters())
+
+
+def test_no_prompt_names_the_target(policy: Policy, toolbox: Toolbox, tmp_path: Path) -> None:
+    row = _trainer(policy, toolbox, tmp_path).train_dataset[0]
+    assert set(row) == {"prompt", "sample_id", "candidates", "direction"}
+    target = toolbox.store.sample(row["sample_id"]).target
+    title = str(toolbox.store.items["title"][target - 1])
+    assert all(title not in message["content"] for message in row["prompt"])
+
+
+def test_both_tool_loops_play_the_same_greedy_episodes(policy: Policy, toolbox: Toolbox, tmp_path: Path) -> None:
+    trainer = _trainer(policy, toolbox, tmp_path)
+    trainer.generation_config.do_sample = False
+    trainer.generation_kwargs["do_sample"] = False
+    _step(trainer, list(range(6)))
+    theirs = trainer.reward_funcs[0].episodes[:: GRPO.group_size]
+    ours = play(policy, [episode.task for episode in theirs], toolbox, AGENT, temperature=0.0, seed=1, batch_size=4)
+    assert any(episode.calls for episode in ours)
+    assert [episode.messages for episode in ours] == [episode.messages for episode in theirs]
+    assert [episode.rewards for episode in ours] == [episode.rewards for episode in theirs]
+
+
+@pytest.mark.parametrize("loop", ["trl", "recops"])
+def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
+    policy_folder: Path, toolbox: Toolbox, tmp_path: Path, loop: str
+) -> None:
+    config = GRPO.model_copy(update={"tool_loop": loop, "steps": 3})
+    whole = _trained(policy_folder, toolbox, tmp_path / "whole", config)
+    first = StubIO(tmp_path / "first", "grpo_model")
+    _train(policy_folder, toolbox, first, config)
+    cut = first.checkpoints / "checkpoint-3" / "model.safetensors"
+    cut.write_bytes(cut.read_bytes()[:-1])
+    shutil.rmtree(first.out)
+    first.out.mkdir()
+    _train(policy_folder, toolbox, first, config)
+    assert (first.checkpoints / "damaged-checkpoint-3").is_dir()
+    assert (first.out / "model.safetensors").read_bytes() == whole.read_bytes()
+    curves = [pl.read_parquet(path.parent / "curve.parquet") for path in (whole, first.out / "model.safetensors")]
+    assert curves[0].equals(curves[1])
+
+
+def _trained(policy_folder: Path, toolbox: Toolbox, root: Path, config: GrpoConfig) -> Path:
+    io = StubIO(root, "grpo_model")
+    _train(policy_folder, toolbox, io, config)
+    return io.out / "model.safetensors"
+
+
+def _train(policy_folder: Path, toolbox: Toolbox, io: StubIO, config: GrpoConfig) -> None:
+    policy = Policy(*load_trainable(policy_folder))
+    train_on_tasks(io, config, all_tasks(toolbox), policy, toolbox, seed=1, agent=AGENT)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("lora", [None, LORA])
+def test_the_stage_trains_logs_and_saves(
+    policy_folder: Path, folders: tuple[Path, Path], tmp_path: Path, lora: Any
+) -> None:
+    inputs = {"sft_checkpoint": policy_folder, "validated_splits": folders[0], "sasrec_embeddings": folders[1]}
+    io = StubIO(tmp_path, "grpo_model", inputs)
+    report = run_grpo(io, GRPO.model_copy(update={"lora": lora}), seed=1, agent=AGENT)  # type: ignore[arg-type]
+    assert not torch.equal(weights(load_trainable(io.out)[0]), weights(load_trainable(policy_folder)[0]))
+    assert (io.out / "adapter").is_dir() == (lora is not None)
+    assert report.episodes == 2 * 16
+    names = {name for _, numbers in io.logged for name in numbers}
+    wanted = {"reward", "ndcg", "invalid", "calls", "entropy", "learning_rate", "tokens"}
+    assert wanted | {"groups/dropped", "groups/zero_variance"} <= names
+
+
+def test_a_tool_that_fails_by_our_mistake_stops_the_stage(
+    policy_folder: Path, toolbox: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> str:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(toolbox, "call", broken)
+    with pytest.raises(RuntimeError, match="internal error"):
+        _train(policy_folder, toolbox, StubIO(tmp_path, "grpo_model"), GRPO)

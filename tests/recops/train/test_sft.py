@@ -1,0 +1,96 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from recops.agent.policy import Policy
+from recops.agent.prompts import tool_schemas
+from recops.errors import InputError
+from recops.tools.toolbox import Toolbox
+from recops.train.conversations import encode_conversations
+from recops.train.models import load_trainable
+from recops.train.sft import build_trainer, held_out_loss, run_sft
+from recops.train.synthetic import SyntheticEpisodes
+from tests.recops.agent.world import AGENT
+from tests.recops.evaluate.small_pipeline import NUM_ITEMS
+from tests.recops.train.small import LORA, SFT, StubIO, weights
+
+
+def _conversations(toolbox: Toolbox, count: int) -> list[list[dict[str, Any]]]:
+    source = SyntheticEpisodes(toolbox.item_text, NUM_ITEMS, AGENT)
+    generator = np.random.default_rng(9)
+    return [source.draw(generator, num_candidates=5, num_views=1, direction="rank", history=2) for _ in range(count)]
+
+
+@pytest.fixture
+def inputs(toolbox: Toolbox, policy_folder: Path, tmp_path: Path) -> dict[str, Path]:
+    folder = tmp_path / "expert_episodes"
+    folder.mkdir()
+    messages = [json.dumps(conversation) for conversation in _conversations(toolbox, 24)]
+    pl.DataFrame({"messages": messages}).write_parquet(folder / "episodes.parquet")
+    return {"base_policy": policy_folder, "expert_episodes": folder}
+
+
+def test_sft_lowers_the_loss_on_held_out_episodes_and_saves_a_policy(inputs: dict[str, Path], tmp_path: Path) -> None:
+    io = StubIO(tmp_path, "sft_checkpoint", inputs)
+    config = SFT.model_copy(update={"steps": 10, "checkpoint_steps": 10})
+    report = run_sft(io, config, seed=1, agent=AGENT)  # type: ignore[arg-type]
+    assert report.held_out_loss_after < report.held_out_loss_before
+    assert report.supervised_tokens > 0
+    assert Policy.load(io.out).tokenizer.chat_template
+    curve = pl.read_parquet(io.out / "curve.parquet")
+    assert curve.filter(pl.col("name") == "loss")["step"].to_list() == list(range(1, 11))
+    assert not any("runtime" in name or "per_second" in name for name in curve["name"])
+
+
+def test_adapters_can_be_trained_and_leave_the_rest_as_it_was(inputs: dict[str, Path], tmp_path: Path) -> None:
+    io = StubIO(tmp_path, "sft_checkpoint", inputs)
+    report = run_sft(io, SFT.model_copy(update={"lora": LORA}), seed=1, agent=AGENT)  # type: ignore[arg-type]
+    base, tuned = load_trainable(inputs["base_policy"])[0], load_trainable(io.out)[0]
+    assert report.trainable_parameters < sum(parameter.numel() for parameter in base.parameters())
+    changed = {
+        name
+        for (name, one), (_, other) in zip(base.named_parameters(), tuned.named_parameters(), strict=True)
+        if not torch.equal(one, other)
+    }
+    assert changed
+    assert all("proj" in name for name in changed)
+
+
+def test_ten_episodes_can_be_overfitted_and_every_parameter_moves(
+    policy: Policy, toolbox: Toolbox, tmp_path: Path
+) -> None:
+    rows = encode_conversations(policy.tokenizer, _conversations(toolbox, 10), tool_schemas(AGENT))
+    start = {name: parameter.detach().clone() for name, parameter in policy.model.named_parameters()}
+    config = SFT.model_copy(update={"steps": 120, "batch_size": 10, "learning_rate": 0.01, "checkpoint_steps": 500})
+    build_trainer(policy.model, policy.tokenizer, rows, config, folder=tmp_path, seed=1).train()
+    assert held_out_loss(policy.model, policy.tokenizer, rows) < 0.05
+    still = [name for name, parameter in policy.model.named_parameters() if torch.equal(start[name], parameter)]
+    assert not still
+
+
+def test_one_batch_of_eight_moves_weights_as_eight_of_one(
+    policy_folder: Path, toolbox: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = []
+    for largest in (8, 1):
+        monkeypatch.setattr("recops.train.models.MICRO_BATCH", largest)
+        model, tokenizer = load_trainable(policy_folder)
+        rows = encode_conversations(tokenizer, _conversations(toolbox, 8), tool_schemas(AGENT))
+        config = SFT.model_copy(update={"steps": 1, "batch_size": 8})
+        trainer = build_trainer(model, tokenizer, rows, config, folder=tmp_path / str(largest), seed=1)
+        assert trainer.args.gradient_accumulation_steps == 8 // largest
+        trainer.train()
+        ends.append(weights(model))
+    assert torch.allclose(ends[0], ends[1], atol=2e-4)  # Adam's first step turns rounding of near-zero gradients to ±lr
+
+
+def test_too_few_episodes_are_refused(inputs: dict[str, Path], tmp_path: Path) -> None:
+    path = inputs["expert_episodes"] / "episodes.parquet"
+    pl.read_parquet(path)[:1].write_parquet(path)
+    with pytest.raises(InputError, match="at least 2"):
+        run_sft(StubIO(tmp_path, "sft_checkpoint", inputs), SFT, seed=1, agent=AGENT)  # type: ignore[arg-type]
