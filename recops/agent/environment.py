@@ -25,7 +25,8 @@ class RecommendationEnvironment:
         calls: the calls that reached a tool of the suite, in order.
         internal_errors: how many exceptions were not the model's mistake.
         tool_names: what the model may call.
-        finish: scores the episode, see `_finish`. An attribute, because TRL would offer a method to the model.
+        begin: starts an episode of a task, also of a sample that no artefact holds (its id is negative).
+        finish: scores the episode, see `_finish`. Both are attributes, because TRL would offer methods to the model.
     """
 
     _toolbox: Toolbox
@@ -37,11 +38,15 @@ class RecommendationEnvironment:
         self.calls: list[Call] = []
         self.internal_errors = 0
         self._first_error: Exception | None = None
+        self.begin: Callable[[Task], None] = self._begin
         self.finish: Callable[..., Episode] = self._finish
 
     def reset(self, *, sample_id: int, candidates: Sequence[int], direction: Direction, **_row: Any) -> None:
         """Start an episode over; the other columns of the row are TRL's own. Nothing is added to the prompt."""
-        self.task = Task(self._toolbox.store.sample(sample_id), tuple(candidates), direction)
+        self.begin(Task(self._toolbox.store.sample(sample_id), tuple(candidates), direction))
+
+    def _begin(self, task: Task) -> None:
+        self.task = task
         self.calls = []
         self.internal_errors = 0
         self._first_error = None

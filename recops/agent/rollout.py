@@ -71,7 +71,7 @@ def rollouts(
     if not tasks:
         return []
     _check_control_tokens(policy, toolbox)
-    toolbox.evidence.prepare(sorted({task.sample.sample_id for task in tasks}))
+    toolbox.evidence.prepare(sorted({task.sample.sample_id for task in tasks if task.sample.sample_id >= 0}))
     chat = Chat(policy.tokenizer, tool_schemas(agent))
     players = _players(policy, tasks, toolbox, agent, chat=chat)
     training = policy.model.training

@@ -39,7 +39,7 @@ def scripted_episode(
 ) -> Episode:
     """Play one task by the script: a seeded set of tools in seeded order, one call a turn, then the answer."""
     environment = environment_class(toolbox, agent)()
-    environment.reset(sample_id=task.sample.sample_id, candidates=task.candidates, direction=task.direction)
+    environment.begin(task)
     fusion = script.ranking if task.direction == "rank" else script.pairs
     calls = _plan(task, agent, generator, script=script, fusion=fusion)
     messages: list[dict[str, Any]] = []

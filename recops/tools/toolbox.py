@@ -80,14 +80,19 @@ class Toolbox:
         if name not in self.functions:
             raise ToolError(f"tool: found {name!r}; expected one of {', '.join(self.functions)}")
         check_names(self.functions[name], arguments)
+        if task.sample.sample_id < 0:  # A sample that no artefact holds: its id names nothing.
+            return self._computed(task, name, arguments)
         # The episodes of one group ask the same questions. `repr` keeps True, 1 and 1.0 apart, which are equal as keys.
         key = (task.sample.sample_id, task.candidates, name, repr(sorted(arguments.items())))
         if key not in self._answers:
             if len(self._answers) >= _CACHED_ANSWERS:
                 self._answers.clear()
-            context = ToolContext(task, self.evidence, self.item_text, self._agent, self._price_limits)
-            self._answers[key] = self.functions[name](context, **arguments)
+            self._answers[key] = self._computed(task, name, arguments)
         return self._answers[key]
+
+    def _computed(self, task: Task, name: str, arguments: Mapping[str, Any]) -> str:
+        context = ToolContext(task, self.evidence, self.item_text, self._agent, self._price_limits)
+        return self.functions[name](context, **arguments)
 
 
 def suite(agent: AgentConfig) -> dict[str, ToolFunction]:

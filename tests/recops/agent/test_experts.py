@@ -21,7 +21,7 @@ from recops.records import Answer, AnswerError, Call, Episode, Task
 from recops.stage_io import StageIO
 from recops.tools.toolbox import Toolbox
 from recops.train.models import save_policy
-from tests.recops.agent.world import AGENT, all_tasks, changed, write_world
+from tests.recops.agent.world import AGENT, alike, all_tasks, changed, write_world
 from tests.recops.evaluate.small_pipeline import RecordingTracker
 
 CONFIG = ExpertEpisodesConfig(
@@ -55,21 +55,11 @@ def test_the_script_never_looks_at_the_target(toolbox: Toolbox, script: Script) 
     tasks = all_tasks(toolbox)
     shown = [episode.messages for episode in episodes(toolbox, script, tasks)]
 
-    class Blind(type(toolbox.store)):  # type: ignore[misc]
-        """The same store, where the target of every sample is another candidate."""
+    others = [next(item for item in task.candidates if item != task.sample.target) for task in tasks]
+    blind = [alike(task, target=other) for task, other in zip(tasks, others, strict=True)]
 
-        def sample(self, sample_id: int) -> object:
-            sample = super().sample(sample_id)
-            other = next(item for item in sample.candidates if item != sample.target)
-            return dataclasses.replace(sample, target=other)
-
-    blind_store = object.__new__(Blind)
-    blind_store.__dict__.update(toolbox.store.__dict__)
-    blind = Toolbox(toolbox.evidence, AGENT)
-    blind.store = blind_store
-    blind_tasks = [Task(blind.store.sample(task.sample.sample_id), task.candidates, "rank") for task in tasks]
-
-    assert [episode.messages for episode in episodes(blind, script, blind_tasks)] == shown
+    fresh = Toolbox(toolbox.evidence, AGENT)
+    assert [episode.messages for episode in episodes(fresh, script, blind)] == shown
 
 
 def test_without_exploring_the_best_set_is_asked_in_every_order(toolbox: Toolbox, script: Script) -> None:

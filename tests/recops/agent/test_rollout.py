@@ -19,7 +19,7 @@ from recops.config.agent import AgentConfig
 from recops.errors import InputError
 from recops.records import AnswerError, Episode, Task
 from recops.tools.toolbox import Toolbox
-from tests.recops.agent.world import AGENT, all_tasks, changed
+from tests.recops.agent.world import AGENT, alike, all_tasks, changed
 
 
 def naive(policy: Policy, task: Task, toolbox: Toolbox, agent: AgentConfig) -> Episode:
@@ -190,6 +190,20 @@ def test_no_task_is_no_episode_and_a_training_model_stays_one(policy: Policy, to
     play(policy, all_tasks(toolbox)[:1], toolbox, AGENT, temperature=0, seed=1, batch_size=4)
     assert policy.model.training
     policy.model.eval()
+
+
+def test_samples_that_no_artefact_holds_are_played_and_not_mixed_up(policy: Policy, toolbox: Toolbox) -> None:
+    stored = all_tasks(toolbox)[:4]
+    new = [alike(task, sample_id=-1, target=0) for task in stored]
+
+    played = play(policy, new, toolbox, AGENT, temperature=0, seed=1, batch_size=2)
+
+    for task, episode in zip(new, played, strict=True):
+        assert episode.task == task
+        fresh = Toolbox(toolbox.evidence, AGENT)
+        assert [call.answer for call in episode.calls] == [
+            fresh.call(task, call.tool, call.arguments) for call in episode.calls
+        ]
 
 
 def test_a_mistake_of_ours_stops_the_rollout(policy: Policy, toolbox: Toolbox, monkeypatch: pytest.MonkeyPatch) -> None:
