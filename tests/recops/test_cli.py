@@ -1,0 +1,115 @@
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from recops import doctor
+from recops.doctor import Problem, find_problems, pinned_versions
+from recops.stage import STAGE_NAMES
+from recops.summary import results_table
+from tests.pipeline.project import CHECKOUT
+
+
+def recops(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "recops.cli", *arguments]
+    settings = {**os.environ, "COLUMNS": "200", **environment}
+    return subprocess.run(command, cwd=CHECKOUT, env=settings, capture_output=True, text=True, check=False)
+
+
+def test_help_names_every_command() -> None:
+    shown = recops("--help").stdout
+    for command in ("run", "stage", "results", "recommend", "doctor", "dvc-yaml", "readme"):
+        assert f" {command} " in shown
+
+
+@pytest.mark.parametrize("command", [["run"], ["stage", "raw_data"], ["recommend", "--user", "u"]])
+def test_an_unknown_recipe_ends_with_its_message_and_no_traceback(command: list[str]) -> None:
+    done = recops(*command, "--recipe", "nothing")
+    assert done.returncode == 2
+    assert "found no such file" in done.stderr
+    assert "embedded" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_results_of_a_recipe_that_was_not_run_say_how_to_make_them(tmp_path: Path) -> None:
+    done = recops("results", RECOPS_ROOT=str(tmp_path))
+    assert done.returncode == 2
+    assert "no manifest" in done.stderr
+
+
+def test_an_unknown_stage_lists_the_stages() -> None:
+    done = recops("stage", "nothing")
+    assert done.returncode == 2
+    assert all(name in done.stderr for name in STAGE_NAMES)
+
+
+def test_the_command_of_dvc_ends_with_the_message_of_bad_input() -> None:
+    command = [sys.executable, "-m", "recops.stages", "raw_data", "--recipe", "nothing"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.startswith("error: ")) == (2, True)
+
+
+def test_the_table_shows_every_system_with_its_interval() -> None:
+    row = {
+        name: {"mean": 0.5, "low": 0.4, "high": 0.6} for name in ("hr@1", "hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr")
+    }
+    metrics = {"recipe": "tiny", "seed": 7, "num_samples": 3, "systems": {"random": row}}
+    metrics["systems"]["grpo_model"] = {**row, "invalid_answers": 0.25}
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(results_table(metrics))
+    shown = console.export_text()
+    assert "0.500 [0.400, 0.600]" in shown
+    assert "25.0%" in shown
+
+
+def problems_named(problems: list[Problem], what: str) -> list[Problem]:
+    return [problem for problem in problems if problem.what == what]
+
+
+def test_the_installed_packages_are_those_of_the_lock() -> None:
+    assert not problems_named(find_problems(CHECKOUT, "embedded"), "packages")
+
+
+def test_a_package_that_differs_from_the_lock_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "requirements.lock").write_text("polars==0.0.1\nnot-there==1\n", encoding="utf-8")
+    (tmp_path / "requirements-dvc.lock").write_text("dvc==0.0.1\n", encoding="utf-8")
+    monkeypatch.setattr(doctor, "CODE_ROOT", tmp_path)
+    problems = find_problems(CHECKOUT, "embedded")
+    [packages] = problems_named(problems, "packages")
+    assert "pinned 0.0.1" in packages.found
+    assert "not-there missing" in packages.found
+    assert "pinned 0.0.1" in problems_named(problems, "DVC")[0].found
+
+
+def test_a_store_of_files_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "file:///tmp/runs")
+    assert problems_named(find_problems(CHECKOUT, "embedded"), "MLflow store")
+
+
+def test_missing_source_files_are_named_with_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECOPS_DATA", str(tmp_path))
+    [problem] = problems_named(find_problems(CHECKOUT, "electronics_small"), "source of electronics_small")
+    assert str(tmp_path) in problem.found
+    assert "RECOPS_DATA" in problem.fix
+
+
+def test_the_wrong_antlr_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = doctor.importlib.metadata.version
+    monkeypatch.setattr(
+        doctor.importlib.metadata, "version", lambda name: "4.9.3" if name.startswith("antlr4") else real(name)
+    )
+    [problem] = problems_named(find_problems(CHECKOUT, "embedded"), "antlr4-python3-runtime")
+    assert "4.9.3" in problem.found
+
+
+def test_locks_pin_every_dependency_exactly_and_name_no_host() -> None:
+    for name in ("requirements.lock", "requirements-dvc.lock"):
+        text = (CHECKOUT / name).read_text(encoding="utf-8")
+        assert all("==" in line for line in text.splitlines())
+        assert "://" not in text
+        assert "--" not in text
+    assert pinned_versions(CHECKOUT / "requirements.lock")["torch"] == "2.13.0"

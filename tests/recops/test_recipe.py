@@ -1,0 +1,110 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from recops.config.recipe import Recipe, load_recipe, parse_recipe
+from recops.config.section import Section
+from recops.config.variables import expand_variables
+from recops.errors import InputError
+from recops.stage import STAGE_NAMES
+from tests.pipeline.project import CHECKOUT
+
+RECIPES = sorted((CHECKOUT / "recipes").glob("*.yaml"))
+
+
+def embedded() -> dict[str, Any]:
+    return dict(yaml.safe_load((CHECKOUT / "recipes" / "embedded.yaml").read_text(encoding="utf-8")))
+
+
+def rejected(content: dict[str, Any]) -> str:
+    with pytest.raises(InputError) as caught:
+        parse_recipe(content, where=Path("embedded.yaml"))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_of_the_project_is_valid(path: Path) -> None:
+    assert load_recipe(path).name == path.stem
+
+
+def test_every_stage_has_its_section() -> None:
+    assert set(STAGE_NAMES) <= set(Recipe.model_fields)
+
+
+def test_no_setting_has_a_default() -> None:
+    sections: list[type[Section]] = [Section]
+    for section in sections:
+        sections.extend(section.__subclasses__())
+        optional = [name for name, field in section.model_fields.items() if not field.is_required()]
+        assert not optional, f"{section.__name__}: {optional}"
+
+
+def test_an_unknown_key_is_named_with_its_value() -> None:
+    content = embedded()
+    content["grpo_model"]["learning_rat"] = 0.5
+    words = rejected(content)
+    assert "grpo_model.learning_rat" in words
+    assert "0.5" in words
+
+
+def test_a_value_out_of_range_is_named_with_what_is_expected() -> None:
+    content = embedded()
+    content["grpo_model"]["group_size"] = 1
+    words = rejected(content)
+    assert "grpo_model.group_size" in words
+    assert "found 1" in words
+    assert "greater than or equal to 2" in words
+
+
+def test_all_wrong_keys_are_named_at_once() -> None:
+    content = embedded()
+    content["seed"] = -1
+    del content["sasrec_embeddings"]["width"]
+    words = rejected(content)
+    assert "seed" in words
+    assert "sasrec_embeddings.width: Field required" in words
+
+
+def test_nan_is_no_setting() -> None:
+    content = embedded()
+    content["agent"]["reward"]["ndcg"] = float("nan")
+    assert "agent.reward.ndcg" in rejected(content)
+
+
+def test_slices_that_do_not_sum_to_one_are_refused() -> None:
+    content = embedded()
+    content["validated_splits"]["slices"]["test"] = 0.2
+    assert "sum to 1.1" in rejected(content)
+
+
+def test_a_name_that_is_not_the_files_is_refused() -> None:
+    assert "name: 'other'" in rejected({**embedded(), "name": "other"})
+
+
+def test_a_missing_recipe_lists_those_that_exist() -> None:
+    with pytest.raises(InputError, match="embedded"):
+        load_recipe(CHECKOUT / "recipes" / "nothing.yaml")
+
+
+@pytest.mark.parametrize("text", ["a: [", "- a\n- b\n", ""])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "embedded.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"embedded\.yaml"):
+        load_recipe(path)
+
+
+def test_a_recipe_cannot_be_changed() -> None:
+    recipe = load_recipe(CHECKOUT / "recipes" / "embedded.yaml")
+    with pytest.raises(ValueError, match="frozen"):
+        recipe.seed = 8
+
+
+def test_variables_come_from_the_environment_or_their_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECOPS_A", "here")
+    monkeypatch.delenv("RECOPS_B", raising=False)
+    assert expand_variables("${RECOPS_A}/${RECOPS_B:-there}", where="folder") == "here/there"
+    with pytest.raises(InputError, match="export RECOPS_B="):
+        expand_variables("${RECOPS_B}", where="folder")

@@ -1,0 +1,90 @@
+import json
+import multiprocessing
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from recops.tracking import log_version, prepare_store, run_url, store_uri, tracked_run
+
+
+def start(root: Path, resume: str | None = None):
+    return tracked_run(
+        root, experiment="tiny", name="raw_data", parameters={"seed": 7}, tags={"stage": "raw_data"}, resume=resume
+    )
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("store")
+    prepare_store(folder, "tiny")
+    return folder
+
+
+def test_metrics_parameters_tags_and_files_reach_the_store(root: Path) -> None:
+    with start(root) as tracker:
+        for step in range(3):
+            tracker.log_metrics({"ndcg@10": step / 10}, step=step)
+        file = root / "note.txt"
+        file.write_text("note", encoding="utf-8")
+        tracker.log_file(file)
+    client = MlflowClient(tracking_uri=store_uri(root))
+    run = client.get_run(tracker.run_id)
+    history = client.get_metric_history(tracker.run_id, "ndcg_at_10")
+    assert [(point.step, point.value) for point in history] == [(0, 0.0), (1, 0.1), (2, 0.2)]
+    assert (run.data.params, run.data.tags["stage"], run.info.status) == ({"seed": "7"}, "raw_data", "FINISHED")
+    assert [file.path for file in client.list_artifacts(tracker.run_id)] == ["note.txt"]
+
+
+def test_files_lie_at_an_absolute_place(root: Path) -> None:
+    with start(root) as tracker:
+        pass
+    uri = MlflowClient(tracking_uri=store_uri(root)).get_run(tracker.run_id).info.artifact_uri
+    assert uri.startswith((root / "mlartifacts" / "tiny").as_uri())
+
+
+def test_every_execution_is_a_run_of_its_own_unless_it_resumes_one(root: Path) -> None:
+    with start(root) as first:
+        pass
+    with start(root) as second:
+        pass
+    with start(root, resume=first.run_id) as resumed:
+        pass
+    assert first.run_id != second.run_id
+    assert resumed.run_id == first.run_id
+
+
+def test_a_run_that_was_deleted_is_not_resumed(root: Path) -> None:
+    with start(root) as first:
+        pass
+    MlflowClient(tracking_uri=store_uri(root)).delete_run(first.run_id)
+    with start(root, resume=first.run_id) as second, start(root, resume="0" * 32) as third:
+        pass
+    assert len({first.run_id, second.run_id, third.run_id}) == 3
+
+
+@pytest.mark.parametrize(("error", "status"), [(ValueError("bad"), "FAILED"), (KeyboardInterrupt("stop"), "KILLED")])
+def test_a_run_ends_as_its_block_does(root: Path, error: BaseException, status: str) -> None:
+    with pytest.raises(type(error)), start(root) as tracker:
+        raise error
+    run = MlflowClient(tracking_uri=store_uri(root)).get_run(tracker.run_id)
+    assert (run.info.status, run.data.tags["error"]) == (status, str(error))
+
+
+def test_a_run_gets_the_entry_of_dvcs_lock_and_its_link(root: Path) -> None:
+    with start(root) as tracker:
+        pass
+    log_version(root, tracker.run_id, {"cmd": "x", "outs": [{"path": "data", "md5": "abc.dir"}]})
+    client = MlflowClient(tracking_uri=store_uri(root))
+    run = client.get_run(tracker.run_id)
+    assert run.data.tags["output"] == "abc.dir"
+    written = Path(client.download_artifacts(tracker.run_id, "dvc.lock.json"))
+    assert json.loads(written.read_text(encoding="utf-8"))["cmd"] == "x"
+    assert run_url(root, tracker.run_id).endswith(f"/experiments/{run.info.experiment_id}/runs/{tracker.run_id}")
+
+
+def test_processes_that_start_side_by_side_share_one_experiment(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(2) as pool:
+        found = pool.starmap(prepare_store, [(tmp_path, "tiny")] * 2)
+    assert len(set(found)) == 1
