@@ -10,17 +10,21 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from recops.agent.prompts import render_answer, render_order
-from recops.records import label
+from recops.agent.prompts import render_answer, render_order, request_line
+from recops.records import Direction, label
 from recops.train.conversations import IGNORED, padded
-from recops.train.synthetic import draw_views
+from recops.train.synthetic import View, draw_views
 
 
 def drill_batch(
     tokenizer: Any, generator: np.random.Generator, *, batch_size: int, num_candidates: int, num_views: int
 ) -> tuple[Tensor, Tensor]:
-    """Return token ids and labels, int64 (B, L); a label stands where the answer names a candidate."""
-    drills = [_drill(generator, num_candidates, num_views) for _ in range(batch_size)]
+    """Return token ids and labels, int64 (B, L); a label stands where the answer names a candidate.
+
+    Drills with two candidates are pairs: a line asks for MORE or LESS, and the answer names one.
+    """
+    drill = _pair_drill if num_candidates == 2 else _drill
+    drills = [drill(generator, num_candidates, num_views) for _ in range(batch_size)]
     questions = tokenizer([question for question, _ in drills], add_special_tokens=False)["input_ids"]
     answers = tokenizer([answer for _, answer in drills], add_special_tokens=False)["input_ids"]
     ids_BL = padded([a + b for a, b in zip(questions, answers, strict=True)], tokenizer.pad_token_id)
@@ -30,8 +34,19 @@ def drill_batch(
 
 def _drill(generator: np.random.Generator, num_candidates: int, num_views: int) -> tuple[str, str]:
     views, fusion = draw_views(generator, num_candidates, num_views)
-    lines = [render_order([label(one) for one in known], [label(one) for one in unknown]) for known, unknown in views]
-    return "".join(f"{line}\n" for line in lines), render_answer([label(one) for one in fusion])
+    return _written(views), render_answer([label(one) for one in fusion])
+
+
+def _pair_drill(generator: np.random.Generator, num_candidates: int, num_views: int) -> tuple[str, str]:
+    views, fusion = draw_views(generator, num_candidates, num_views)
+    direction: Direction = "more" if generator.random() < 0.5 else "less"
+    right = fusion[0] if direction == "more" else fusion[-1]
+    return f"{request_line(direction, 1)}\n{_written(views)}", render_answer([label(right)])
+
+
+def _written(views: Sequence[View]) -> str:
+    orders = [render_order([label(one) for one in known], [label(one) for one in unknown]) for known, unknown in views]
+    return "".join(f"{order}\n" for order in orders)
 
 
 def _masked(question: Sequence[int], answer: Sequence[int]) -> list[int]:

@@ -17,8 +17,8 @@ from recops.config.agent import AgentConfig
 from recops.records import Direction, label
 from recops.tools.item_text import ItemText
 
-FUSION_CONSTANT = 5.0
-"""Added to a 0-based rank before it is inverted: the smaller, the more the heads of the lists count."""
+FUSION_CONSTANT = 1.0
+"""Added to a 0-based rank before it is inverted: small, so that the heads of the lists count most (as the expert does)."""
 
 _NOISE = (0.4, 2.0)
 """Range of a view's noise, in standard deviations of the hidden preference."""

@@ -30,7 +30,7 @@ def test_the_answer_is_the_fusion_of_the_orders_that_the_episode_shows(source: S
     for _ in range(20):
         messages = source.draw(generator, num_candidates=6, num_views=2, direction="rank", history=2)
         orders = _orders(messages, 6)
-        scores = np.sum([np.where(ranks == UNKNOWN, 0.0, 1.0 / (5.0 + ranks)) for ranks in orders], axis=0)
+        scores = np.sum([np.where(ranks == UNKNOWN, 0.0, 1.0 / (1.0 + ranks)) for ranks in orders], axis=0)
         named = messages[-1]["content"].rpartition("Answer:")[2].split()
         assert len(named) == AGENT.num_ranked
         written = [scores[[label(place) for place in range(6)].index(name)] for name in named]
