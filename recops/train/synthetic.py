@@ -18,7 +18,7 @@ from recops.records import Direction, label
 from recops.tools.item_text import ItemText
 
 FUSION_CONSTANT = 1.0
-"""Added to a 0-based rank before it is inverted: small, so that the heads of the lists count most (as the expert does)."""
+"""Added to a 0-based rank before it is inverted: small, so the heads of the lists count most, as for the expert."""
 
 _NOISE = (0.4, 2.0)
 """Range of a view's noise, in standard deviations of the hidden preference."""

@@ -16,7 +16,7 @@ from recops.config.agent import AgentConfig, RewardConfig
 from recops.records import Direction, Episode, Task
 from recops.tools.toolbox import TOOLS, Toolbox
 from recops.train.conversations import IGNORED, encode_conversations, padded
-from recops.train.embedded import supervised_loss
+from recops.train.from_scratch import supervised_loss
 from recops.train.synthetic import SyntheticEpisodes
 from recops.train.tokenizer import build_tokenizer, render
 from tests.recops.evaluate.small_pipeline import NUM_CANDIDATES, NUM_ITEMS, write_sasrec, write_splits

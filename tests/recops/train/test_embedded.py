@@ -8,7 +8,8 @@ from recops.agent.policy import Policy
 from recops.config.policy import EmbeddedPolicyConfig, PretrainedPolicyConfig
 from recops.errors import InputError
 from recops.tools.toolbox import Toolbox
-from recops.train.embedded import learning_rate_factor, run_base_policy
+from recops.train.embedded import run_base_policy
+from recops.train.from_scratch import learning_rate_factor
 from tests.recops.agent.world import AGENT
 from tests.recops.train.small import StubIO
 

@@ -31,4 +31,4 @@ def test_violations_are_mined_and_refined_on(policy_folder: Path, folders: tuple
     assert report.chance.both == 0.25
     assert (io.out / "adapter").is_dir()
     assert load_trainable(io.out)[1].chat_template
-    assert {"preference", "ndcg"} <= {name for _, numbers in io.logged for name in numbers}
+    assert {"preference", "reward"} <= {name for _, numbers in io.logged for name in numbers}
