@@ -59,13 +59,13 @@ clean:  ## Remove both environments; data, models and reports stay
 .venv/.installed: requirements.lock pyproject.toml
 	@echo "installing the project into .venv (some minutes, once)"
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	@.venv/bin/pip install --quiet --requirement requirements.lock
-	@.venv/bin/pip install --quiet --no-deps --editable .
+	@.venv/bin/pip install --quiet --quiet --requirement requirements.lock
+	@.venv/bin/pip install --quiet --quiet --no-deps --editable .
 	@touch $@
 
 .venv-dvc/.installed: requirements-dvc.lock
 	@echo "installing DVC into .venv-dvc"
 	@test -x .venv-dvc/bin/python || $(PYTHON) -m venv .venv-dvc
-	@.venv-dvc/bin/pip install --quiet --requirement requirements-dvc.lock
+	@.venv-dvc/bin/pip install --quiet --quiet --requirement requirements-dvc.lock
 	@$(DVC) config --local core.site_cache_dir $(DVC_SITE_CACHE_DIR)
 	@touch $@

@@ -61,6 +61,8 @@ def failure_words(event: DagsterEvent) -> str:
     error = data.error
     while error and error.cause:
         error = error.cause
+    if error and error.cls_name == "DagsterExecutionInterruptedError":
+        return "stopped by a signal"
     return error.message.strip() if error else "no reason was recorded"
 
 

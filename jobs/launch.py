@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 from dagster import AssetKey, AssetSelection, DagsterInstance, DagsterRunStatus, RunsFilter, execute_job
 from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._utils.interrupts import setup_interrupt_handlers
 from rich.console import Console
 
@@ -45,7 +46,7 @@ def main() -> int:
         with DagsterInstance.get() as instance:
             end_dead_runs(instance)
             success = _execute(instance, console, arguments.job, arguments.recipe, arguments.first)
-    except Exception as error:  # the boundary of the process: words here, the traceback in the log
+    except (Exception, DagsterExecutionInterruptedError) as error:  # the boundary: words here, the traceback in the log
         traceback.print_exc()
         console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         success = False

@@ -20,6 +20,7 @@ from recops.runner import run_stage
 from recops.stage import StageName
 from recops.stages import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from recops.summary import print_recommendation, print_results
+from recops.versioning import dvc_executable
 
 app = typer.Typer(
     name="recops",
@@ -40,12 +41,14 @@ def run(
     """Materialize every asset of a recipe through Dagster, then print the table of results."""
     root = project_root()
     load_recipe(Layout(root, recipe).recipe_file)
+    dvc_executable()  # before hours of training, not after
     if record_recipe(root, recipe):
         console.print(f"params.yaml and dvc.yaml now hold the recipe {recipe}: commit both.", highlight=False)
     code = _launch(["full_pipeline", recipe, *(["--from", first] if first else [])])
     if code:
+        verb = "was stopped" if code == EXIT_INTERRUPTED else "failed"
         again = f"recops run --recipe {recipe} --from STAGE"
-        console.print(f"The run failed. Mend what is named above, then: {again}", highlight=False, soft_wrap=True)
+        console.print(f"The run {verb}. Go on where it ended: {again}", highlight=False, soft_wrap=True)
         raise typer.Exit(code)
     print_results(console, root, recipe)
 
@@ -121,24 +124,27 @@ def main() -> None:
 
 
 def _launch(arguments: list[str]) -> int:
-    """Run `jobs.launch` and return its exit code.
+    """Run `jobs.launch` and return its exit code, or `EXIT_INTERRUPTED` after a signal.
 
     It has a session of its own: a Ctrl-C at the terminal would reach the stage twice, directly and through Dagster,
     and a second signal tells a stage not to wait for its checkpoint.
     """
     command = [sys.executable, "-m", "jobs.launch", *arguments]
     process = subprocess.Popen(command, cwd=project_root(), start_new_session=True)
+    signals: list[int] = []
 
-    def forward(_number: int, _frame: FrameType | None) -> None:
+    def forward(number: int, _frame: FrameType | None) -> None:
         console.print("stopping: the running stage saves a checkpoint first", highlight=False)
+        signals.append(number)
         process.send_signal(signal.SIGINT)
 
     before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return process.wait()
+        code = process.wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    return EXIT_INTERRUPTED if signals and code else code
 
 
 if __name__ == "__main__":

@@ -31,10 +31,10 @@ _SMALLER: dict[str, dict[str, Any]] = {
         "checkpoint_steps": 40,
     },
     "expert_episodes": {"num_scripted": 100, "num_self_played": 4, "batch_size": 16},
-    "sft_checkpoint": {"steps": 40, "batch_size": 16, "checkpoint_steps": 20},
-    "grpo_model": {"steps": 2, "samples_per_step": 4, "group_size": 4, "drop_negative_groups": False},
+    "sft_checkpoint": {"steps": 80, "batch_size": 16, "checkpoint_steps": 40, "learning_rate": 0.002},
+    "grpo_model": {"steps": 2, "samples_per_step": 6, "group_size": 6, "drop_negative_groups": False},
     "preference_pairs": {"num_samples": 20},
-    "ppr_model": {"steps": 2, "samples_per_step": 4, "group_size": 4, "drop_negative_groups": False},
+    "ppr_model": {"steps": 2, "samples_per_step": 6, "group_size": 6, "drop_negative_groups": False},
     "evaluation_reports": {"max_samples": 20, "max_valid_samples": 10, "num_shown_episodes": 2, "bootstrap_draws": 100},
 }
 
@@ -45,7 +45,7 @@ class Project:
 
     root: Path
 
-    def run(self, *command: str, check: bool = True, timeout: float = 580) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, check: bool = True, timeout: float = 1500) -> subprocess.CompletedProcess[str]:
         """Run a command there, with the environment that the Makefile gives."""
         result = subprocess.run(
             command, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False

@@ -14,7 +14,8 @@ from recops.paths import Layout
 from recops.tracking import store_uri
 from tests.pipeline.project import RECIPE, Project
 
-pytestmark = pytest.mark.slow
+# The first test of a file may pay for a whole run of the pipeline, on a machine that does other things too.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:

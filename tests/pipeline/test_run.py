@@ -21,7 +21,8 @@ from recops.versioning import locked_stage, output_hash
 from tests.pipeline.conftest import FinishedRun
 from tests.pipeline.project import RECIPE, Project, create_project
 
-pytestmark = pytest.mark.slow
+# The first test of a file may pay for a whole run of the pipeline, on a machine that does other things too.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 READS = [(stage.name, read) for stage in STAGES.values() for read in stage.reads]
 
