@@ -8,8 +8,9 @@ import pytest
 from recops.data.samples import SampleStore
 from recops.errors import InputError
 from recops.records import Sample
+from recops.retrieval import states
 from recops.retrieval.evidence import Evidence
-from recops.retrieval.sasrec import encode_histories, load_sasrec
+from recops.retrieval.sasrec import SasRec, encode_histories, load_sasrec
 from tests.recops.retrieval.small_splits import (
     AGENT,
     DAY,
@@ -70,6 +71,26 @@ def test_scores_do_not_depend_on_what_was_asked_before(fitted: Path, evidence: E
             np.testing.assert_array_equal(every_score(cold, sample)[name], scores, err_msg=name)
 
 
+def test_a_sample_shares_its_batch_with_the_same_others_whoever_is_asked_first(
+    fitted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[list[list[int]]] = []
+
+    def recorded(model: SasRec, histories: list[list[int]], batch_size: int) -> np.ndarray:
+        batches.append(histories)
+        return encode_histories(model, histories, batch_size)
+
+    monkeypatch.setattr(states, "encode_histories", recorded)
+    monkeypatch.setattr(states, "_BLOCK", 16)
+    for first in (33, 40):
+        evidence = loaded(fitted, stage_io(fitted, "sasrec_embeddings").layout.artefact("validated_splits"))
+        evidence.next_item(evidence.store.sample(first), [1])
+        evidence.next_item(evidence.store.sample(36), [1])
+    assert len(batches) == 2
+    assert batches[0] == batches[1]
+    assert len(batches[0]) == 16
+
+
 def test_a_sample_outside_the_store_is_scored_by_its_own_history(evidence: Evidence) -> None:
     sample = dataclasses.replace(evidence.store.sample(5), sample_id=-1)
     shorter = dataclasses.replace(sample, history=sample.history[:2])
@@ -103,7 +124,8 @@ def test_similar_users_are_a_weighted_scan_without_the_user(
     fitted: Path, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("recops.retrieval.states.NUM_SIMILAR_USERS", 5)
-    sample = dataclasses.replace(evidence.store.sample(40), sample_id=-1)
+    sample = dataclasses.replace(evidence.store.sample(39), sample_id=-1)
+    assert sample.slice == "policy_train", "its history is all of tool_fit: the user's own state is the nearest"
     table = pl.read_parquet(stage_io(fitted, "sasrec_embeddings").out / "user_embeddings.parquet")
     vectors = np.stack(table["embedding"].to_list()).astype(np.float32)
     model = load_sasrec(stage_io(fitted, "sasrec_embeddings").out)

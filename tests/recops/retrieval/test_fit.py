@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from recops import interrupt
 from recops.config.sasrec_embeddings import SasrecConfig
 from recops.errors import InputError
 from recops.metrics import ABSENT
+from recops.retrieval import embeddings
 from recops.retrieval.fit import SasrecReport, run_sasrec
 from recops.retrieval.fit_data import cut_in_time, read_fit_rows
-from recops.retrieval.sasrec import encode_histories, load_sasrec
+from recops.retrieval.sasrec import SasRec, encode_histories, load_sasrec
 from recops.retrieval.training import Training, held_out_ranks
 from tests.recops.retrieval.small_splits import (
     DAY,
@@ -180,9 +182,11 @@ def test_held_out_are_the_latest_and_ranked_without_seen_items(fitted: Path) -> 
     earlier, held = cut_in_time(rows, 6, where=splits)
     assert earlier.timestamps.max() < rows.timestamps[-1] - rows.timestamps[-1] % DAY + DAY
     assert 0.08 < len(held.targets) / len(rows) <= 0.12
-    model = load_sasrec(stage_io(fitted, "sasrec_embeddings").out)
+    torch.manual_seed(0)
+    model = SasRec(NUM_ITEMS, width=16, num_layers=1, num_heads=2, max_length=6, dropout=0.0)
+    model.known_items.copy_(torch.from_numpy(earlier.known_items()))
     ranks, weights = held_out_ranks(model, held, 16), model.item_embedding.weight.detach().numpy()
-    for place in range(0, len(ranks), 7):
+    for place in range(len(ranks)):
         start, length = held.seen.starts[place], held.seen.lengths[place]
         seen, target = held.seen.items[start : start + length], held.targets[place]
         scores = encode_histories(model, [seen.tolist()], 1)[0] @ weights.T
@@ -218,3 +222,11 @@ def test_rows_that_cannot_be_fitted_are_named(tmp_path: Path, message: str) -> N
 def test_loss_that_is_not_finite_stops(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="loss nan"):
         run(tmp_path, SASREC.model_copy(update={"learning_rate": 1e30}))
+
+
+@pytest.mark.parametrize("where", ["item embeddings", "user states"])
+def test_collapsed_embeddings_stop_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    ranks = {"item embeddings": [0.5], "user states": [9.0, 0.5]}[where]
+    monkeypatch.setattr(embeddings, "effective_rank", lambda _: ranks.pop(0))
+    with pytest.raises(InputError, match=f"{where}: found mean cosine .* collapsed"):
+        run(tmp_path)
