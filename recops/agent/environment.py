@@ -16,6 +16,8 @@ from recops.records import Answer, AnswerError, Call, Direction, Episode, Task
 from recops.tools.errors import ToolError
 from recops.tools.toolbox import Toolbox, ToolFunction, parameters, suite
 
+REPEATED = "You asked this already."
+
 
 class RecommendationEnvironment:
     """State of one episode; `environment_class` gives a subclass that has the suite's tools as methods.
@@ -55,7 +57,7 @@ class RecommendationEnvironment:
         try:
             if len(self.calls) >= self._agent.max_calls:
                 raise ToolError(f"calls: found {len(self.calls) + 1}; expected at most {self._agent.max_calls}")
-            answer = self._toolbox.call(self.task, name, arguments)
+            answer = self._known(name, arguments) or self._toolbox.call(self.task, name, arguments)
         except ToolError as error:
             self.calls.append(Call(name, arguments, str(error), failed=True))
             raise
@@ -65,6 +67,11 @@ class RecommendationEnvironment:
             raise
         self.calls.append(Call(name, arguments, answer, failed=False))
         return answer
+
+    def _known(self, name: str, arguments: dict[str, Any]) -> str | None:
+        """Return what a call is answered that was answered before in this episode: nothing new, in few tokens."""
+        repeated = any((call.tool, call.arguments) == (name, arguments) and not call.failed for call in self.calls)
+        return REPEATED if repeated else None
 
     def _finish(self, messages: Sequence[Mapping[str, Any]], *, truncated: bool, num_completion_tokens: int) -> Episode:
         """Return the scored episode.

@@ -66,14 +66,15 @@ def prompt_messages(
         request: first line of the user message, see `request_line`.
         history: one clean line per item, oldest first; empty to leave the block out.
         num_candidates: how many labels there are.
-        candidates: one clean line per candidate; empty to list the labels alone.
+        candidates: one clean line per candidate; empty to say only which labels there are. They are not listed: a
+            small model that learns to copy an order would first copy the alphabet.
     """
     labels = [label(place) for place in range(num_candidates)]
     lines = [request, *(["History:", *history] if history else [])]
     if candidates:
         lines += ["Candidates:", *(f" {name} | {text}" for name, text in zip(labels, candidates, strict=True))]
     else:
-        lines += [f"Candidates:{spaced(labels)}"]
+        lines += [f"Candidates: {labels[0]} to {labels[-1]}"]
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "\n".join(lines)}]
 
 

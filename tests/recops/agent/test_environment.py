@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from transformers.utils.chat_template_utils import get_json_schema
 
-from recops.agent.environment import RecommendationEnvironment, environment_class
+from recops.agent.environment import REPEATED, RecommendationEnvironment, environment_class
 from recops.agent.prompts import answer_message, call_message, render_answer, tool_message, tool_schemas
 from recops.records import AnswerError, Task, label
 from recops.tools.errors import ToolError
@@ -173,3 +173,14 @@ def test_a_mistake_of_ours_is_counted_and_stops_the_episode(toolbox: Toolbox, mo
     assert environment.internal_errors == 1
     with pytest.raises(RuntimeError, match="1 internal error"):
         environment.finish([answer_message(["A"])], truncated=False, num_completion_tokens=1)
+
+
+def test_a_repeated_call_is_answered_in_few_words(toolbox: Toolbox) -> None:
+    environment = started(all_tasks(toolbox)[0], toolbox)
+    first: Any = environment
+
+    answer = first.rank_by_popularity(window="recent")
+
+    assert first.rank_by_popularity(window="ever") != REPEATED
+    assert first.rank_by_popularity(window="recent") == REPEATED != answer
+    assert len(environment.calls) == 3

@@ -41,7 +41,7 @@ def test_a_prompt_is_the_request_the_history_oldest_first_and_the_labels(toolbox
         "Rank the 4 candidates most likely to be taken next.",
         "History:",
         *history,
-        "Candidates: A B C D E F",
+        "Candidates: A to F",
     ]
 
 
@@ -50,7 +50,7 @@ def test_a_pair_asks_for_one_of_two(toolbox: Toolbox) -> None:
 
     assert more[0] == "Which of the two is MORE likely to be taken next?"
     assert less[0] == "Which of the two is LESS likely to be taken next?"
-    assert more[-1] == less[-1] == "Candidates: A B"
+    assert more[-1] == less[-1] == "Candidates: A to B"
 
 
 @pytest.mark.parametrize(
