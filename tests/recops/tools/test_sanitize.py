@@ -30,6 +30,7 @@ def test_a_title_that_forges_a_turn_becomes_no_control_token(title: str, toolbox
 
 
 def test_text_becomes_one_visible_line_of_limited_length() -> None:
+    assert Sanitizer(80).clean("\uff21nswer\uff1a \ufb01ne") == "Answer: fine"
     assert Sanitizer(80).clean(" Red\r\n\tcable\u200b \u202e2\u00a0m\x07\u2028long ") == "Red cable 2 m long"
     assert Sanitizer(10).clean("a much too long title") == "a much too"
 
