@@ -106,6 +106,16 @@ def test_a_call_that_reaches_no_tool_is_read_from_the_messages(
     assert (episode.answer.error, episode.reward, len(episode.calls)) == (error, -1.0, 1)
 
 
+@pytest.mark.parametrize("name", ["self", "context", "task"])
+def test_an_argument_of_any_name_reaches_the_environment(name: str, toolbox: Toolbox) -> None:
+    environment = started(all_tasks(toolbox)[0], toolbox)
+
+    with pytest.raises(ToolError, match="expected none"):
+        environment.rank_by_next_item(**{name: 1})  # type: ignore[attr-defined]
+
+    assert [call.arguments for call in environment.calls] == [{name: 1}]
+
+
 def test_one_call_too_many_makes_the_episode_invalid(toolbox: Toolbox) -> None:
     task = all_tasks(toolbox)[0]
     environment = started(task, toolbox)
