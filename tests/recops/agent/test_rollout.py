@@ -10,7 +10,7 @@ from trl import GRPOConfig, GRPOTrainer
 from trl.chat_template_utils import parse_response
 
 from recops.agent.chat import Chat
-from recops.agent.environment import environment_class
+from recops.agent.environment import REPEATED, environment_class
 from recops.agent.player import Player
 from recops.agent.policy import Policy
 from recops.agent.prompts import task_messages, tool_schemas
@@ -179,8 +179,9 @@ def test_tokens_of_tools_are_marked_as_not_the_models(policy: Policy, toolbox: T
     for rollout in played:
         ours = [token for token, mine in zip(rollout.completion_ids, rollout.is_models, strict=True) if not mine]
         text = policy.tokenizer.decode(ours)
-        assert text.count("<tool_response>") == len(rollout.episode.calls)
-        assert all(call.answer in text for call in rollout.episode.calls)
+        answers = [message["content"] for message in rollout.episode.messages if message["role"] == "tool"]
+        assert text.count("<tool_response>") == len(answers) > 0
+        assert all(answer in text for answer in answers)
         assert "Answer:" not in text
 
 
@@ -201,9 +202,9 @@ def test_samples_that_no_artefact_holds_are_played_and_not_mixed_up(policy: Poli
     for task, episode in zip(new, played, strict=True):
         assert episode.task == task
         fresh = Toolbox(toolbox.evidence, AGENT)
-        assert [call.answer for call in episode.calls] == [
-            fresh.call(task, call.tool, call.arguments) for call in episode.calls
-        ]
+        calls = [call for call in episode.calls if call.answer != REPEATED]
+        assert [call.answer for call in calls] == [fresh.call(task, call.tool, call.arguments) for call in calls]
+    assert any(episode.calls for episode in played)
 
 
 def test_a_mistake_of_ours_stops_the_rollout(policy: Policy, toolbox: Toolbox, monkeypatch: pytest.MonkeyPatch) -> None:
