@@ -59,7 +59,10 @@ def verify(folder: Path) -> dict[str, Any]:
     remake = f"Run the stage {folder.name} again: recops stage {folder.name} --recipe {folder.parent.name}"
     if not (folder / MANIFEST).is_file():
         raise InputError(folder, found="no manifest", expected="a finished artefact", next_step=f"{remake}.")
-    manifest: dict[str, Any] = read_json(folder / MANIFEST)
+    try:
+        manifest: dict[str, Any] = read_json(folder / MANIFEST)
+    except ValueError as error:
+        raise InputError(folder / MANIFEST, found=str(error), expected="whole JSON", next_step=f"{remake}.") from error
     for name, listed in manifest["files"].items():
         path = folder / name
         if not path.is_file():

@@ -37,6 +37,13 @@ def test_verify_names_the_file_that_is_wrong(tmp_path: Path, damage, words: str)
     assert words in caught.value.found
 
 
+def test_verify_names_a_manifest_that_is_cut_off(tmp_path: Path) -> None:
+    manifest = finished_artefact(tmp_path / "raw_data") / MANIFEST
+    manifest.write_bytes(manifest.read_bytes()[:-9])
+    with pytest.raises(InputError, match=r"manifest\.json"):
+        verify(tmp_path / "raw_data")
+
+
 def test_verify_says_which_stage_makes_a_missing_artefact(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="recops stage raw_data --recipe embedded"):
         verify(tmp_path / "embedded" / "raw_data")
