@@ -80,10 +80,10 @@ def _short(value: Any) -> str:
 
 
 def _episode(table: Path) -> str:
-    """The first episode as a fenced block: item titles and tool answers are data, not Markdown."""
+    """The last episode, of the most trained policy there, as a fenced block: titles in it are data, not Markdown."""
     import polars as pl
 
-    [messages] = pl.read_parquet(table, columns=["messages"], n_rows=1)["messages"]
+    messages = pl.read_parquet(table, columns=["messages"])["messages"][-1]
     turns = [f"{turn['role']}: {_words(turn)}" for turn in json.loads(messages)]
     return "~~~text\n" + "\n\n".join(turns).replace("~~~", "~ ~ ~") + "\n~~~"
 
