@@ -136,6 +136,10 @@ class Fusion:
             self._best[num_sources] = max(sets, key=self.ndcg)
         return self._best[num_sources]
 
+    def best_first(self, num_sources: int) -> tuple[int, ...]:
+        """Return the places of `best`, the source that ranks best alone before the others."""
+        return tuple(sorted(self.best(num_sources), key=lambda place: -self.ndcg((place,))))
+
     def ndcg(self, chosen: tuple[int, ...]) -> float:
         """Return NDCG@10 of a set of sources on the tasks of the fit; equal scores share their ranks' mean."""
         scores_NK = self._features(self._ranks_NSK[:, list(chosen)]) @ self.weights(chosen)

@@ -17,6 +17,7 @@ from recops.tools.context import render_order, spaced
 from recops.tools.toolbox import Toolbox, suite
 
 __all__ = [
+    "ANSWER_THOUGHTS",
     "SYSTEM",
     "THOUGHTS",
     "answer_message",
@@ -45,6 +46,13 @@ THOUGHTS: dict[str, str] = {
     "answer": "I know enough.",
 }
 """The fixed first-person sentence before a call of a tool, and before the answer."""
+
+ANSWER_THOUGHTS: dict[Direction, str] = {
+    "rank": THOUGHTS["answer"],
+    "more": "I name the MORE likely one.",
+    "less": "I name the LESS likely one.",
+}
+"""The sentence before the answer repeats what was asked: a small model turns an order round only where it reads so."""
 
 
 def task_messages(task: Task, toolbox: Toolbox, agent: AgentConfig) -> list[dict[str, str]]:
@@ -90,9 +98,9 @@ def render_answer(labels: Sequence[str]) -> str:
     return PREFIX + spaced(labels)
 
 
-def answer_message(labels: Sequence[str]) -> dict[str, Any]:
+def answer_message(labels: Sequence[str], direction: Direction = "rank") -> dict[str, Any]:
     """Return the last message of an episode, as the agent writes it."""
-    return {"role": "assistant", "content": f"{THOUGHTS['answer']}\n{render_answer(labels)}"}
+    return {"role": "assistant", "content": f"{ANSWER_THOUGHTS[direction]}\n{render_answer(labels)}"}
 
 
 def call_message(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

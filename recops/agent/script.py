@@ -23,7 +23,8 @@ class Script:
         ranking: merges orders of a whole candidate set.
         pairs: merges orders of two candidates.
         num_orders: least and greatest number of ordering calls.
-        explore_fraction: share of episodes with random sources; the others ask the best set of their size.
+        explore_fraction: share of episodes with random sources in random order; the others ask the best set of their
+            size, the most telling source first: a habit that greedy decoding can follow.
         look_fraction: share of episodes with one call more that describes and does not order.
     """
 
@@ -37,7 +38,7 @@ class Script:
 def scripted_episode(
     task: Task, toolbox: Toolbox, agent: AgentConfig, generator: np.random.Generator, *, script: Script
 ) -> Episode:
-    """Play one task by the script: a seeded set of tools in seeded order, one call a turn, then the answer."""
+    """Play one task by the script: the best set of tools or a seeded one, one call a turn, then the answer."""
     environment = environment_class(toolbox, agent)()
     environment.begin(task)
     fusion = script.ranking if task.direction == "rank" else script.pairs
@@ -51,7 +52,8 @@ def scripted_episode(
         messages += [call_message(name, arguments), tool_message(name, text)]
         if source is not None:
             orders[source] = read_order(text, len(task.candidates))
-    messages.append(answer_message(_answer(task, agent, generator, fusion=fusion, orders=orders)))
+    labels = _answer(task, agent, generator, fusion=fusion, orders=orders)
+    messages.append(answer_message(labels, task.direction))
     return environment.finish(messages, truncated=False, num_completion_tokens=0)
 
 
@@ -66,8 +68,7 @@ def _plan(
     low, high = script.num_orders
     num_orders = min(int(generator.integers(low, high + 1)), len(fusion.sources), agent.max_calls)
     explores = generator.random() < script.explore_fraction
-    places = np.arange(len(fusion.sources)) if explores else np.asarray(fusion.best(num_orders), dtype=np.int64)
-    order = generator.permutation(places)[:num_orders]
+    order = generator.permutation(len(fusion.sources))[:num_orders] if explores else fusion.best_first(num_orders)
     calls: list[Source | tuple[str, dict[str, Any]]] = [fusion.sources[place] for place in order]
     looks = _looks(task, agent, generator)
     if looks and len(calls) < agent.max_calls and generator.random() < script.look_fraction:

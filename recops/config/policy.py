@@ -30,7 +30,8 @@ class EmbeddedPolicyConfig(Section):
     vocabulary_size: Annotated[int, Field(ge=512)]
     drill_steps: Count
     episode_steps: Count
-    batch_size: Count
+    drill_batch_size: Count
+    episode_batch_size: Count
     learning_rate: Positive
     checkpoint_steps: Count
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from recops.agent.prompts import render_answer, render_order, request_line
+from recops.agent.prompts import ANSWER_THOUGHTS, render_answer, render_order, request_line
 from recops.records import Direction, label
 from recops.train.conversations import IGNORED, padded
 from recops.train.synthetic import View, draw_views
@@ -41,7 +41,8 @@ def _pair_drill(generator: np.random.Generator, num_candidates: int, num_views: 
     views, fusion = draw_views(generator, num_candidates, num_views)
     direction: Direction = "more" if generator.random() < 0.5 else "less"
     right = fusion[0] if direction == "more" else fusion[-1]
-    return f"{request_line(direction, 1)}\n{_written(views)}", render_answer([label(right)])
+    thought = ANSWER_THOUGHTS[direction]
+    return f"{request_line(direction, 1)}\n{_written(views)}{thought}\n", render_answer([label(right)])
 
 
 def _written(views: Sequence[View]) -> str:

@@ -52,7 +52,7 @@ class Lesson:
                 direction=("more", "less")[int(generator.integers(2))] if pairs else "rank",
                 history=_HISTORY,
             )
-            for _ in range(self._config.batch_size)
+            for _ in range(self._config.episode_batch_size)
         ]
         rows = encode_conversations(self._tokenizer, conversations, self._tools)
         ids_BL = padded([ids for ids, _ in rows], self._tokenizer.pad_token_id)
@@ -64,7 +64,7 @@ class Lesson:
         return drill_batch(
             self._tokenizer,
             generator,
-            batch_size=self._config.batch_size * (_PAIR_DRILLS if pairs else 1),
+            batch_size=self._config.drill_batch_size * (_PAIR_DRILLS if pairs else 1),
             num_candidates=2 if pairs else _num_candidates(generator),
             num_views=1 if copying else int(generator.choice(_VIEWS)),
         )

@@ -53,7 +53,8 @@ class SyntheticEpisodes:
             source = self._sources[place]
             answer = render_order([label(one) for one in known], [label(one) for one in unknown])
             messages += [call_message(source.tool, source.arguments), tool_message(source.tool, answer)]
-        messages.append(answer_message([label(one) for one in _answer(fusion, direction, self._agent.num_ranked)]))
+        labels = [label(one) for one in _answer(fusion, direction, self._agent.num_ranked)]
+        messages.append(answer_message(labels, direction))
         return messages
 
     def _prompt(self, past: Sequence[int], candidates: Sequence[int], direction: Direction) -> list[dict[str, Any]]:

@@ -92,3 +92,10 @@ def test_what_tools_say_is_what_the_fit_reads(toolbox: Toolbox) -> None:
     assert ranks_NSK.shape == (3, 5, 6)
     text = toolbox.call(tasks[1], "rank_by_popularity", {"window": "ever"})
     assert ranks_NSK[1, 3].tolist() == read_order(text, 6).tolist()
+
+
+def test_the_most_telling_source_comes_first(fusion: Fusion) -> None:
+    order = fusion.best_first(3)
+
+    assert sorted(order) == [0, 1, 2]
+    assert [fusion.ndcg((place,)) for place in order] == sorted((fusion.ndcg((one,)) for one in range(3)), reverse=True)

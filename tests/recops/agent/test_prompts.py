@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from recops.agent.prompts import THOUGHTS, task_messages, tool_schemas
+from recops.agent.prompts import THOUGHTS, answer_message, task_messages, tool_schemas
 from recops.config.agent import AgentConfig
 from recops.records import Task
 from recops.tools.toolbox import TOOLS, Toolbox
@@ -82,3 +82,9 @@ def test_a_candidate_line_begins_with_its_label(folders: tuple[Path, Path]) -> N
 
     assert lines[-6].startswith(" A | ")
     assert lines[-1] == f" F | {toolbox.item_text.line(task.candidates[5], agent.candidate_fields)}"
+
+
+def test_the_answer_to_a_pair_says_what_was_asked() -> None:
+    assert answer_message(["B"], "less")["content"] == "I name the LESS likely one.\nAnswer: B"
+    assert answer_message(["B"], "more")["content"] == "I name the MORE likely one.\nAnswer: B"
+    assert answer_message(["B"])["content"] == "I know enough.\nAnswer: B"

@@ -38,6 +38,8 @@ def naive(policy: Policy, task: Task, toolbox: Toolbox, agent: AgentConfig) -> E
             with torch.inference_mode():
                 logits = policy.model(torch.tensor([ids])).logits[0, -1]
             ids = [*ids, int(logits.argmax())]
+        if len(ids) == before:
+            break
         message = parse_response(policy.tokenizer, ids[before:], prefix=ids[:before])
         messages.append(message)
         if not message.get("tool_calls"):

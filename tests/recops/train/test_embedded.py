@@ -22,7 +22,8 @@ CONFIG = EmbeddedPolicyConfig(
     vocabulary_size=1024,
     drill_steps=6,
     episode_steps=4,
-    batch_size=4,
+    drill_batch_size=4,
+    episode_batch_size=4,
     learning_rate=0.01,
     checkpoint_steps=4,
 )
