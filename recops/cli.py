@@ -1,5 +1,6 @@
 """The `recops` command."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -134,8 +135,11 @@ def _launch(arguments: list[str]) -> int:
     signals: list[int] = []
 
     def forward(number: int, _frame: FrameType | None) -> None:
-        console.print("stopping: the running stage saves a checkpoint first", highlight=False)
         signals.append(number)
+        if len(signals) > 1:
+            os.killpg(process.pid, signal.SIGKILL)
+            return
+        console.print("stopping: the running stage saves a checkpoint first; once more kills it", highlight=False)
         process.send_signal(signal.SIGINT)
 
     before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -60,20 +61,38 @@ def test_a_signal_in_the_middle_leaves_a_checkpoint_from_which_the_retry_gives_t
     assert read_json(layout.artefact("base_policy") / "manifest.json")["files"] == whole
 
 
+def stages_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return [one for one in psutil.Process(process.pid).children(recursive=True) if "assets.child" in one.cmdline()]
+
+
 def test_a_killed_step_takes_its_stage_with_it_and_the_next_run_is_free(project: Project) -> None:
     layout = Layout(project.root, RECIPE)
     process = project.start("python", "-m", "recops.cli", "run", "--recipe", RECIPE)
     wait_until(lambda: layout.checkpoints("base_policy").is_dir())
-    stages = [one for one in psutil.Process(process.pid).children(recursive=True) if "assets.child" in one.cmdline()]
-    steps = [stage.parent() for stage in stages]
-    for step in filter(None, steps):
+    stages = stages_of(process)
+    for step in [stage.parent() for stage in stages]:
+        assert step is not None
         step.send_signal(signal.SIGKILL)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=300)
-    assert process.returncode != 0
-    psutil.wait_procs(stages, timeout=120)
-    assert not [stage for stage in stages if stage.is_running()]
+    _, alive = psutil.wait_procs(stages, timeout=60)
+    assert not alive
+    process.communicate(timeout=600)
+    assert process.returncode == 1
     assert not layout.artefact("base_policy").exists()
     again = project.run("python", "-m", "recops.cli", "run", "--recipe", RECIPE, "--from", "ppr_model", check=False)
-    assert again.returncode != 0
-    assert "ppr_model: " in again.stdout, again.stdout
+    assert again.returncode == 1
+    assert "ppr_model: " in again.stdout
+    assert "found no manifest" in again.stdout
+
+
+def test_a_signal_to_the_run_stops_the_stage_and_a_second_one_kills_it(project: Project) -> None:
+    layout = Layout(project.root, RECIPE)
+    process = project.start("python", "-m", "recops.cli", "run", "--recipe", RECIPE)
+    wait_until(lambda: layout.checkpoints("base_policy").is_dir())
+    stages = stages_of(process)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    process.communicate(timeout=120)
+    assert process.returncode == 130
+    _, alive = psutil.wait_procs(stages, timeout=60)
+    assert not alive
