@@ -20,7 +20,7 @@ from recops.readme import write_readme_parts
 from recops.runner import run_stage
 from recops.stage import StageName
 from recops.stages import EXIT_BAD_INPUT, EXIT_INTERRUPTED
-from recops.summary import print_recommendation, print_results
+from recops.summary import markdown_table, print_recommendation, print_results, read_results
 from recops.versioning import dvc_executable
 
 app = typer.Typer(
@@ -69,9 +69,15 @@ def stage(
 
 
 @app.command()
-def results(recipe: RecipeOption = "embedded") -> None:
+def results(
+    recipe: RecipeOption = "embedded",
+    markdown: Annotated[bool, typer.Option("--markdown", help="For a page: Markdown, best system first.")] = False,
+) -> None:
     """Print the table of results of a recipe that was run."""
-    print_results(console, project_root(), recipe)
+    if markdown:
+        print(markdown_table(read_results(project_root(), recipe)))
+    else:
+        print_results(console, project_root(), recipe)
 
 
 @app.command()

@@ -25,12 +25,23 @@ def print_results(console: Console, root: Path, recipe: str) -> None:
     Raises:
         InputError: the evaluation is missing or damaged.
     """
-    folder = Layout(root, recipe).artefact("evaluation_reports")
-    verify(folder)
-    console.print(results_table(read_json(folder / "metrics.json")), width=max(console.width, TABLE_WIDTH))
-    console.print(f"HTML report    {folder / 'report.html'}", highlight=False, soft_wrap=True)
+    report = Layout(root, recipe).artefact("evaluation_reports") / "report.html"
+    console.print(results_table(read_results(root, recipe)), width=max(console.width, TABLE_WIDTH))
+    console.print(f"HTML report    {report}", highlight=False, soft_wrap=True)
     console.print(f"MLflow runs    http://127.0.0.1:5000 (experiment {recipe}), with: make ui", highlight=False)
     console.print("Dagster UI     http://127.0.0.1:3000, with: make ui", highlight=False)
+
+
+def read_results(root: Path, recipe: str) -> dict[str, Any]:
+    """Return the metrics of a finished evaluation.
+
+    Raises:
+        InputError: the evaluation is missing or damaged.
+    """
+    folder = Layout(root, recipe).artefact("evaluation_reports")
+    verify(folder)
+    metrics: dict[str, Any] = read_json(folder / "metrics.json")
+    return metrics
 
 
 def results_table(metrics: dict[str, Any]) -> Table:
@@ -47,9 +58,29 @@ def results_table(metrics: dict[str, Any]) -> Table:
     return table
 
 
-def _cell(name: str, value: dict[str, float]) -> str:
+def markdown_table(metrics: dict[str, Any]) -> str:
+    """Return the same table for a page: one row per system, best NDCG@10 first."""
+    head = ["system", *METRICS, "invalid", "calls"]
+    lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
+    ranked = sorted(metrics["systems"].items(), key=lambda pair: -pair[1]["ndcg@10"]["mean"])
+    for system, values in ranked:
+        cells = [_text(name, values[name]) for name in METRICS]
+        cells += (
+            [f"{values['invalid_answers']:.1%}", f"{values['calls_per_episode']:.1f}"]
+            if "invalid_answers" in values
+            else ["", ""]
+        )
+        lines.append(f"| {system} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _text(name: str, value: dict[str, float]) -> str:
     interval = f" [{value['low']:.3f}, {value['high']:.3f}]" if name == "ndcg@10" else ""
-    return f"{value['mean']:.3f}{interval}".replace("[", "\\[")
+    return f"{value['mean']:.3f}{interval}"
+
+
+def _cell(name: str, value: dict[str, float]) -> str:
+    return _text(name, value).replace("[", "\\[")
 
 
 def print_recommendation(console: Console, found: "Recommendation") -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from recops import doctor
 from recops.doctor import Problem, find_problems, pinned_versions
 from recops.stage import STAGE_NAMES
-from recops.summary import results_table
+from recops.summary import markdown_table, results_table
 from tests.pipeline.project import CHECKOUT
 
 
@@ -64,6 +64,19 @@ def test_the_table_shows_every_system_with_its_interval() -> None:
     shown = console.export_text()
     assert "0.500 [0.400, 0.600]" in shown
     assert "25.0%" in shown
+
+
+def test_the_table_for_a_page_begins_with_the_best_system() -> None:
+    def row(mean: float) -> dict[str, dict[str, float]]:
+        names = ("hr@1", "hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr")
+        return {name: {"mean": mean, "low": mean - 0.1, "high": mean + 0.1} for name in names}
+
+    agent = {**row(0.5), "invalid_answers": 0.25, "calls_per_episode": 3.0}
+    head, rule, best, worst = markdown_table({"systems": {"random": row(0.2), "grpo_model": agent}}).splitlines()
+
+    assert head.count("|") == rule.count("|") == best.count("|") == worst.count("|")
+    assert best == "| grpo_model | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 [0.400, 0.600] | 0.500 | 25.0% | 3.0 |"
+    assert worst.startswith("| random | 0.200")
 
 
 def problems_named(problems: list[Problem], what: str) -> list[Problem]:
