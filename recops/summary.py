@@ -26,7 +26,8 @@ def print_results(console: Console, root: Path, recipe: str) -> None:
         InputError: the evaluation is missing or damaged.
     """
     report = Layout(root, recipe).artefact("evaluation_reports") / "report.html"
-    console.print(results_table(read_results(root, recipe)), width=max(console.width, TABLE_WIDTH))
+    console.width = max(console.width, TABLE_WIDTH)
+    console.print(results_table(read_results(root, recipe)))
     console.print(f"HTML report    {report}", highlight=False, soft_wrap=True)
     console.print(f"MLflow runs    http://127.0.0.1:5000 (experiment {recipe}), with: make ui", highlight=False)
     console.print("Dagster UI     http://127.0.0.1:3000, with: make ui", highlight=False)
@@ -96,4 +97,5 @@ def print_recommendation(console: Console, found: "Recommendation") -> None:
         table.add_column(column)
     for item in found.items:
         table.add_row(str(item.place), item.label, item.item_id, escape(item.title), escape(item.category))
-    console.print(table, width=max(console.width, TABLE_WIDTH))
+    console.width = max(console.width, TABLE_WIDTH)
+    console.print(table)
