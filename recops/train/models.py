@@ -210,7 +210,7 @@ def save_policy(model: Any, tokenizer: Any, folder: Path, *, max_new_tokens: int
 
     if isinstance(model, PeftModel):
         model.save_pretrained(str(folder / ADAPTER))
-        _remove_location(folder / ADAPTER)
+        _settle_adapter_config(folder / ADAPTER)
         model = model.merge_and_unload()
     model.generation_config = generation_config(tokenizer, max_new_tokens)
     model.config.use_cache = True
@@ -218,12 +218,14 @@ def save_policy(model: Any, tokenizer: Any, folder: Path, *, max_new_tokens: int
     tokenizer.save_pretrained(folder)
 
 
-def _remove_location(adapter: Path) -> None:
-    """Drop what PEFT writes about where the base model lay: a path would differ from machine to machine."""
+def _settle_adapter_config(adapter: Path) -> None:
+    """Make what PEFT writes the same everywhere: it names the base model's path, and modules in the order of a set."""
     import json
 
     path = adapter / "adapter_config.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     content["base_model_name_or_path"] = ""
+    if isinstance(content["target_modules"], list):
+        content["target_modules"].sort()
     path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     (adapter / "README.md").unlink(missing_ok=True)
