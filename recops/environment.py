@@ -1,4 +1,7 @@
-"""Environment of every process that runs stages: nothing calls home, and state stays in the project."""
+"""Environment of every process that runs stages: nothing calls home, state stays in the project, threads are counted.
+
+Two threads, whatever the machine has: how a sum is split over threads decides its last digits, and a training's too.
+"""
 
 import os
 from pathlib import Path
@@ -11,6 +14,7 @@ _SETTINGS = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "OMP_NUM_THREADS": "2",
     "TOKENIZERS_PARALLELISM": "false",
 }
 

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from recops import interrupt
+from recops import environment, interrupt
 from recops.config.recipe import load_recipe
 from recops.errors import InputError
 from recops.paths import Layout, project_root
@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--recipe", required=True, help="name of a file in recipes/, without its ending")
     parser.add_argument("--force", action="store_true", help="ignore the checkpoints of an interrupted execution")
     arguments = parser.parse_args()
+    environment.prepare()
     interrupt.install()
     try:
         recipe = load_recipe(Layout(project_root(), arguments.recipe).recipe_file)
