@@ -73,7 +73,7 @@ def one_target_each(samples: Path) -> Verdict:
     """Whether each candidate set holds its target once, and no candidate twice."""
     import polars as pl
 
-    frame = pl.read_parquet(samples, columns=["target", "candidates"])
+    frame = pl.read_parquet(samples, columns=["target", "candidates"]).cast({"candidates": pl.List(pl.Int32)})
     held = pl.col("candidates").list.contains(pl.col("target"))
     distinct = pl.col("candidates").list.n_unique() == pl.col("candidates").list.len()
     wrong = len(frame) - int(frame.select((held & distinct).sum()).item())

@@ -19,6 +19,9 @@ SLICE_CODES: dict[SliceName, int] = {"tool_fit": 0, "policy_train": 1, "valid": 
 SAMPLED_SLICES: tuple[SliceName, ...] = ("policy_train", "valid", "test")
 """Slices whose interactions become samples; `tool_fit` only feeds the tools."""
 
+SLICE_TYPE = pl.Enum(list(SLICE_CODES))
+"""Type of the columns `slice`: a byte a row, which reads as a string."""
+
 _SLICE_NAMES: tuple[SliceName, ...] = tuple(SLICE_CODES)
 
 
@@ -40,7 +43,7 @@ class SampleStore:
         self.item = _frozen(interactions["item"], np.int32)
         self.timestamp = _frozen(interactions["timestamp"], np.int64)
         self.rating = _frozen(interactions["rating"].fill_null(float("nan")), np.float32)
-        self.slice_code = _frozen(interactions["slice"].replace_strict(SLICE_CODES), np.int8)
+        self.slice_code = _slice_codes(interactions["slice"])
         self._user_start = np.searchsorted(self.user, np.arange(len(users) + 1))  # (U + 1,)
         self._events: dict[int, tuple[Event, ...]] = {}
         self._samples = _SampleColumns(samples)
@@ -114,15 +117,22 @@ class _SampleColumns:
         self.user = _frozen(samples["user"], np.int32)
         self.target = _frozen(samples["target"], np.int32)
         self.timestamp = _frozen(samples["timestamp"], np.int64)
-        self.slice_code = _frozen(samples["slice"].replace_strict(SLICE_CODES), np.int8)
+        self.slice_code = _slice_codes(samples["slice"])
         self.history_start = _frozen(samples["history_start"], np.int64)
         self.history_end = _frozen(samples["history_end"], np.int64)
         self.target_is_warm = _frozen(samples["target_is_warm"], np.bool_)
         self.candidates = _frozen(samples["candidates"].explode(), np.int32).reshape(len(samples), -1)  # (S, C)
 
 
+def _slice_codes(names: pl.Series) -> NDArray[np.int8]:
+    return _frozen(names.cast(SLICE_TYPE).to_physical(), np.int8)
+
+
 def _frozen(column: pl.Series, dtype: Any) -> NDArray[Any]:
-    """A read-only array: many readers share one store, and none of them may change it."""
-    array = np.ascontiguousarray(column.to_numpy(), dtype=dtype).copy()
+    """A read-only array: many readers share one store, and none of them may change it.
+
+    It is the column's own memory wherever the types agree: at ten million rows each copy counts.
+    """
+    array: NDArray[Any] = np.ascontiguousarray(column.rechunk().to_numpy(), dtype=dtype)
     array.setflags(write=False)
     return array

@@ -1,51 +1,66 @@
 """Samples from sorted interactions, and their frozen candidate sets."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 
 from recops.config.validated_splits import CandidatesConfig
-from recops.data.candidates import candidate_set, sample_generator
+from recops.data.candidates import Moments, draw_candidates, item_odds
+from recops.data.random_bits import sample_keys, text_keys
 from recops.data.samples import SAMPLED_SLICES
+from recops.data.taken import TakenItems
 from recops.progress import progress
+from recops.seeds import sub_seed
+
+_CHUNK = 32_768
+"""Samples drawn at once: some 100 MB for 20 candidates. The draws do not depend on it."""
 
 
-def build_samples(interactions: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+def taken_items(interactions: pl.DataFrame, num_items: int) -> TakenItems:
+    """Return what each user had taken before each row of `interactions`, sorted by user, time, order in the file."""
+    return TakenItems(interactions["user"].to_numpy(), interactions["item"].to_numpy(), num_items)
+
+
+def build_samples(interactions: pl.DataFrame, taken: TakenItems) -> tuple[pl.DataFrame, dict[str, int]]:
     """Return one sample per interaction outside `tool_fit` that has a history, and how many were dropped and why.
 
     Args:
         interactions: sorted by user, time, order in the file, with `slice`.
+        taken: of these interactions.
 
     Returns:
         The samples without candidates, and counts per reason. A target that stands in its own history is dropped: it
         would be the one candidate that no negative can match.
     """
-    rows = interactions.with_row_index("history_end").with_columns(
-        pl.col("history_end").cast(pl.Int64).min().over("user").alias("history_start"),
-        pl.col("history_end").cast(pl.Int64),
-        pl.col("item").cum_count().over("user", "item").alias("times_taken"),
-    )
+    users = interactions["user"].to_numpy()
+    starts = np.searchsorted(users, users).astype(np.int64)  # first row of each row's user
+    sampled = interactions["slice"].is_in(SAMPLED_SLICES).to_numpy()
+    has_history = sampled & (starts < np.arange(len(users)))
+    ends = np.flatnonzero(has_history & taken.is_first).astype(np.int64)
     warm = interactions.filter(pl.col("slice") == "tool_fit")["item"].unique()
-    rows = rows.filter(pl.col("slice").is_in(SAMPLED_SLICES))
-    with_history = rows.filter(pl.col("history_end") > pl.col("history_start"))
-    samples = with_history.filter(pl.col("times_taken") == 1)
     dropped = {
-        "samples_without_history": len(rows) - len(with_history),
-        "samples_with_target_in_history": len(with_history) - len(samples),
+        "samples_without_history": int(sampled.sum() - has_history.sum()),
+        "samples_with_target_in_history": int(has_history.sum()) - len(ends),
     }
-    columns = ("user", "item", "timestamp", "slice", "history_start", "history_end")
-    samples = samples.select(*columns, pl.col("item").is_in(warm.implode()).alias("target_is_warm"))
-    numbered = samples.rename({"item": "target"}).with_row_index("sample_id")
-    return numbered.with_columns(pl.col("sample_id").cast(pl.Int32)), dropped
+    samples = interactions[ends].select(
+        pl.int_range(pl.len(), dtype=pl.Int32).alias("sample_id"),
+        "user",
+        pl.col("item").alias("target"),
+        "timestamp",
+        "slice",
+        pl.Series("history_start", starts[ends]),
+        pl.Series("history_end", ends),
+        pl.col("item").is_in(warm.implode()).alias("target_is_warm"),
+    )
+    return samples, dropped
 
 
 def with_candidates(
     samples: pl.DataFrame,
     interactions: pl.DataFrame,
+    taken: TakenItems,
     *,
-    user_ids: Sequence[str],
-    item_ids: Sequence[str],
+    user_ids: pl.Series,
+    item_ids: pl.Series,
     config: CandidatesConfig,
     seed: int,
 ) -> pl.DataFrame:
@@ -54,6 +69,7 @@ def with_candidates(
     Args:
         samples: as `build_samples` returns them.
         interactions: the rows that the samples' histories point to.
+        taken: of these interactions.
         user_ids, item_ids: id of user i, and of item i + 1.
         config: how many candidates, and with which chances.
         seed: the recipe's seed.
@@ -61,14 +77,20 @@ def with_candidates(
     Raises:
         InputError: there are too few items.
     """
-    taken = interactions["item"].to_numpy()
-    item_counts = np.bincount(taken, minlength=len(item_ids) + 1)[1:]
-    columns = samples.select("user", "target", "timestamp", "history_start", "history_end")
-    sets: list[list[int]] = []
+    users, targets, times = (samples[name].to_numpy() for name in ("user", "target", "timestamp"))
+    keys = sample_keys(
+        sub_seed(seed, "candidates"),
+        user_keys_S=text_keys(user_ids)[users],
+        item_keys_S=text_keys(item_ids)[targets - 1],
+        times_S=times,
+    )
+    starts, ends = (samples[name].to_numpy() for name in ("history_start", "history_end"))
+    moments = Moments(keys, users, targets, starts, ends)
+    odds = item_odds(config, interactions["item"].to_numpy(), len(item_ids))
+    drawn = np.empty((len(samples), config.num_candidates), dtype=np.int32)
     with progress("drawing candidates", len(samples)) as meter:
-        for user, target, timestamp, start, end in columns.iter_rows():
-            own = sample_generator(seed, user_id=user_ids[user], item_id=item_ids[target - 1], timestamp=timestamp)
-            row = candidate_set(target, taken[start:end], config=config, item_counts=item_counts, generator=own)
-            sets.append(row.tolist())
-            meter.advance()
-    return samples.with_columns(pl.Series("candidates", sets, dtype=pl.List(pl.Int32)))
+        for start in range(0, len(samples), _CHUNK):
+            chunk = moments.select(slice(start, start + _CHUNK))
+            drawn[start : start + _CHUNK] = draw_candidates(chunk, config.num_candidates, odds=odds, taken=taken)
+            meter.advance(len(chunk))
+    return samples.with_columns(pl.Series("candidates", drawn, dtype=pl.Array(pl.Int32, config.num_candidates)))

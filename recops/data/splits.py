@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from recops.artifacts import write_json
@@ -13,7 +12,7 @@ from recops.config.validated_splits import ValidatedSplitsConfig
 from recops.data.candidates import candidates_sha256
 from recops.data.clean import Screened, k_core, reason_counts, screen
 from recops.data.samples import SAMPLED_SLICES
-from recops.data.sampling import build_samples, with_candidates
+from recops.data.sampling import build_samples, taken_items, with_candidates
 from recops.data.time_slices import slice_column, slice_facts, slice_starts
 from recops.errors import InputError
 from recops.records import SliceName
@@ -69,7 +68,8 @@ def run_validated_splits(io: StageIO, config: ValidatedSplitsConfig, *, seed: in
         min_per_item=config.min_interactions_per_item,
     )
     indexed = _indexed(core, screened.items, _truth(raw), config)
-    samples, dropped = build_samples(indexed.interactions)
+    taken = taken_items(indexed.interactions, len(indexed.items))
+    samples, dropped = build_samples(indexed.interactions, taken)
     _check_slices(samples, indexed.interactions)
     dropped = {
         "exact_repeats": screened.num_exact_repeats,
@@ -80,8 +80,9 @@ def run_validated_splits(io: StageIO, config: ValidatedSplitsConfig, *, seed: in
     samples = with_candidates(
         samples,
         indexed.interactions,
-        user_ids=indexed.users["user_id"].to_list(),
-        item_ids=indexed.items["item_id"].to_list(),
+        taken,
+        user_ids=indexed.users["user_id"],
+        item_ids=indexed.items["item_id"],
         config=config.candidates,
         seed=seed,
     )
@@ -138,7 +139,7 @@ def _report(indexed: _Indexed, samples: pl.DataFrame, dropped: dict[str, int], s
         quarantine=reason_counts(screened.quarantine),
         quarantine_fraction=screened.fractions,
         candidates_sha256=candidates_sha256(
-            np.asarray(samples["candidates"].to_list(), dtype=np.int32),
+            samples["candidates"].to_numpy(),
             users_S=samples["user"].to_numpy(),
             times_S=samples["timestamp"].to_numpy(),
             item_ids=indexed.items["item_id"].to_list(),

@@ -9,7 +9,7 @@ from itertools import pairwise
 import polars as pl
 
 from recops.config.validated_splits import SlicesConfig
-from recops.data.samples import SAMPLED_SLICES, SLICE_CODES
+from recops.data.samples import SAMPLED_SLICES, SLICE_CODES, SLICE_TYPE
 from recops.errors import InputError
 from recops.records import SliceName
 
@@ -44,7 +44,7 @@ def slice_column(starts: dict[SliceName, int]) -> pl.Expr:
     name = pl.lit("tool_fit")
     for slice_name in SAMPLED_SLICES:
         name = pl.when(pl.col("timestamp") >= starts[slice_name]).then(pl.lit(slice_name)).otherwise(name)
-    return name.alias("slice")
+    return name.cast(SLICE_TYPE).alias("slice")
 
 
 def slice_facts(interactions: pl.DataFrame, samples: pl.DataFrame) -> dict[SliceName, dict[str, int]]:

@@ -12,14 +12,17 @@ import numpy as np
 
 from recops.artifacts import verify
 from recops.config.recipe import Recipe
-from recops.data.candidates import draw_negatives, sample_generator
+from recops.data.candidates import Moments, draw_candidates, item_odds
+from recops.data.random_bits import sample_keys, text_keys
 from recops.data.samples import SampleStore
+from recops.data.taken import TakenItems
 from recops.errors import InputError
 from recops.evaluate.agent import AGENT_STAGES, play_policy
 from recops.evaluate.browser import Turn, item_category, item_title, turns
 from recops.paths import Layout
 from recops.records import Episode, Event, Sample, Task, label
 from recops.retrieval.evidence import Evidence
+from recops.seeds import sub_seed
 from recops.stage import StageName
 
 NO_TARGET = 0
@@ -121,29 +124,33 @@ def _new_sample(store: SampleStore, user: int, user_id: str, recipe: Recipe) -> 
     if not len(history):
         step = "Take a user with at least one accepted interaction."
         raise InputError("user", found=f"{user_id!r} without history", expected="a history", next_step=step)
-    config = recipe.validated_splits.candidates
     now = int(store.timestamp.max()) + 1
-    candidates = draw_negatives(
-        config.num_candidates,
-        num_items=store.num_items,
-        excluded=history,
-        weights=_item_counts(store) if config.negatives == "popularity" else None,
-        generator=sample_generator(recipe.seed, user_id=user_id, item_id="", timestamp=now),
-    )
+    candidates = _drawn_candidates(store, user, user_id, recipe, now)
     return Sample(
         sample_id=NEW_SAMPLE_ID,
         user=user,
         target=NO_TARGET,
         timestamp=now,
         slice="test",
-        candidates=tuple(candidates.tolist()),
+        candidates=candidates,
         history=_events(store, rows),
         target_is_warm=False,
     )
 
 
-def _item_counts(store: SampleStore) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return np.bincount(store.item, minlength=store.num_items + 1)[1:].astype(np.float64)
+def _drawn_candidates(store: SampleStore, user: int, user_id: str, recipe: Recipe, now: int) -> tuple[int, ...]:
+    """Draw as `validated_splits` does, with no target, after all that the user has taken."""
+    config, rows = recipe.validated_splits.candidates, store.user_rows(user)
+    seed, end = sub_seed(recipe.seed, "recommendation"), np.array([rows.stop - rows.start])
+    keys = sample_keys(
+        seed, user_keys_S=text_keys([user_id]), item_keys_S=text_keys([""]), times_S=np.array([now], dtype=np.int64)
+    )
+    nobody = np.zeros(1, dtype=np.int32)  # no target; and the one user of `taken` is number 0
+    taken = TakenItems(np.zeros(end[0], dtype=np.int32), store.item[rows], store.num_items)
+    moments = Moments(keys, users=nobody, targets=nobody, starts=np.array([0]), ends=end)
+    odds = item_odds(config, store.item, store.num_items)
+    [drawn] = draw_candidates(moments, config.num_candidates, odds=odds, taken=taken).tolist()
+    return tuple(drawn)
 
 
 def _events(store: SampleStore, rows: slice) -> tuple[Event, ...]:

@@ -1,12 +1,14 @@
 import polars as pl
 
-from recops.data.sampling import build_samples
+from recops.data.samples import SLICE_TYPE
+from recops.data.sampling import build_samples, taken_items
 
-COLUMNS = ["user", "item", "timestamp", "slice"]
+COLUMNS = {"user": pl.Int32, "item": pl.Int32, "timestamp": pl.Int64, "slice": SLICE_TYPE}
 
 
 def samples_of(rows: list[tuple[int, int, int, str]]) -> tuple[pl.DataFrame, dict[str, int]]:
-    return build_samples(pl.DataFrame(rows, schema=COLUMNS, orient="row"))
+    interactions = pl.DataFrame(rows, schema=COLUMNS, orient="row")
+    return build_samples(interactions, taken_items(interactions, 9))
 
 
 def test_a_sample_is_an_interaction_after_tool_fit_and_its_history_is_everything_before_it() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from recops.artifacts import file_sha256, read_json
 from recops.config.validated_splits import ValidatedSplitsConfig
 from recops.data import schema
+from recops.data.samples import SLICE_TYPE
 from recops.data.splits import SplitsReport, run_validated_splits
 from recops.errors import InputError
 from tests.recops.data.small_source import numbered, raw_tables, splits_config, stage_io, write_raw_data
@@ -82,18 +83,18 @@ def test_the_files_have_the_documented_columns(tmp_path: Path) -> None:
     _, out = run(tmp_path, *raw_tables())
     found = {name: dict(pl.read_parquet_schema(out / f"{name}.parquet")) for name in FILES}
     assert found["interactions"] == {
-        "user": pl.Int32, "item": pl.Int32, "timestamp": pl.Int64, "rating": pl.Float32, "slice": pl.String
+        "user": pl.Int32, "item": pl.Int32, "timestamp": pl.Int64, "rating": pl.Float32, "slice": SLICE_TYPE
     }  # fmt: skip
     assert found["samples"] == {
         "sample_id": pl.Int32,
         "user": pl.Int32,
         "target": pl.Int32,
         "timestamp": pl.Int64,
-        "slice": pl.String,
+        "slice": SLICE_TYPE,
         "history_start": pl.Int64,
         "history_end": pl.Int64,
         "target_is_warm": pl.Boolean,
-        "candidates": pl.List(pl.Int32),
+        "candidates": pl.Array(pl.Int32, 5),
     }
     assert list(found["items"]) == ["item", *(name for name in schema.ITEMS if name != "row")]
     assert found["users"] == {"user": pl.Int32, "user_id": pl.String}
