@@ -9,13 +9,18 @@ from recops.config.section import Section
 
 
 class SimulatedStoreConfig(Section):
-    """A seeded store whose users have planted kinds."""
+    """A seeded store whose users have planted kinds.
+
+    `num_users`, `num_items` and `num_days` are those of its first days; `weeks` more follow, each with new rows, users
+    and items, and without a change of what was there.
+    """
 
     kind: Literal["simulated_store"]
     num_users: Annotated[int, Field(ge=10)]
     num_items: Annotated[int, Field(ge=50)]
     num_days: Annotated[int, Field(ge=30)]
     interactions_per_user: Annotated[float, Field(ge=3)]
+    weeks: Annotated[int, Field(ge=0)]
 
 
 class AmazonReviews2023Config(Section):

@@ -1,6 +1,6 @@
-"""The simulated store's items: what they are called, what they cost, when they appear and when they are in fashion.
+"""The simulated store's items: what they are called, what they cost, when they appear and who takes them in order.
 
-I items, D days.
+I items, of which those of the first days come first and each week's new ones after them.
 """
 
 from dataclasses import dataclass
@@ -9,15 +9,21 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recops.data.shop_words import CATEGORIES, COLOURS, STORES
+from recops.config.raw_data import SimulatedStoreConfig
+from recops.data.shop_communities import PLANTED_COMMUNITY, deal_communities, planted_items
+from recops.data.shop_fashion import Waves, fashion_shares, first_waves, revived_per_week, week_waves
+from recops.data.shop_words import CATEGORIES, COLOURS, PLANTED_CATEGORIES, STORES
+from recops.seeds import sub_seed
 
 RELEASED_BEFORE_START = 0.7
-"""Share of the items that are on sale on the first day; the others appear later, evenly."""
-FASHION_DAYS = 35.0
-"""Standard deviation of the wave, in days, in which an item is fashionable."""
-ITEMS_PER_COMMUNITY = 40
-"""One planted community per so many items of the catalogue."""
+"""Share of the first items that are on sale on the first day; the others appear later, evenly."""
 NO_PRICE, NO_DESCRIPTION = 0.06, 0.1
+
+_RELEASED_UNTIL = 0.95  # the last of the first items appears after this share of the first days
+_WORDS = CATEGORIES | PLANTED_CATEGORIES
+_NAMES = tuple(_WORDS)
+
+Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -26,106 +32,148 @@ class Catalogue:
 
     Attributes:
         table: `item_id`, `title`, `category`, `store`, `price`, `average_rating`, `description`.
-        category, noun, store: int64 (I,), what an item is drawn from.
+        words: `noun`, `qualifier`, `use` and `colour` in each title.
+        category, noun, store: int64 (I,), equal where an item's category, noun (within its category), store is.
         release_day: float64 (I,), first day on which the item can be taken.
-        fashion: float64 (D + 1, I), cumulative share of fashionable choices per day; unreleased items have none.
-        communities: the items of each community in the order in which it takes them; no two share a word.
+        waves: what the fashion is made of.
+        fashion: float64 (days, I), share of each item in a day's fashionable choices.
+        communities: the items of each community in the order in which it takes them; the first is the planted case.
     """
 
     table: pl.DataFrame
-    category: NDArray[np.int64]
-    noun: NDArray[np.int64]
-    store: NDArray[np.int64]
+    words: pl.DataFrame
+    category: Codes
+    noun: Codes
+    store: Codes
     release_day: NDArray[np.float64]
+    waves: Waves
     fashion: NDArray[np.float64]
-    communities: tuple[NDArray[np.int64], ...]
+    communities: tuple[Codes, ...]
 
 
-def build_catalogue(num_items: int, num_days: int, generator: np.random.Generator) -> Catalogue:
-    """Return a catalogue of `num_items` items, equal for equal generators."""
-    category = generator.permutation(np.arange(num_items) % len(CATEGORIES))
-    store = generator.permutation(np.arange(num_items) % len(STORES))
-    noun, qualifier, use = (generator.integers(0, size, num_items) for size in (6, 5, 5))
-    colour = generator.integers(0, len(COLOURS), num_items)
-    words = [_words(*parts) for parts in zip(category, noun, qualifier, use, strict=True)]
-    titles = [
-        f"{STORES[shop]} {word[1]} {word[0]}, {word[2]}, {COLOURS[tint]}"
-        for shop, word, tint in zip(store, words, colour, strict=True)
-    ]
-    early = generator.permutation(num_items) < RELEASED_BEFORE_START * num_items
-    release_day = np.where(early, 0.0, generator.uniform(0, num_days * 0.95, num_items))
+@dataclass(frozen=True)
+class _Draw:
+    """What items are made of, each (I,)."""
+
+    category: Codes
+    store: Codes
+    noun: Codes
+    qualifier: Codes
+    use: Codes
+    colour: Codes
+    release_day: NDArray[np.float64]
+    price: NDArray[np.float64]
+    described: NDArray[np.bool_]
+    average_rating: NDArray[np.float64]
+
+    def joined(self, later: "_Draw") -> "_Draw":
+        mine, others = vars(self), vars(later)
+        return _Draw(**{name: np.concatenate([mine[name], others[name]]) for name in mine})
+
+
+def build_catalogue(config: SimulatedStoreConfig, seed: int) -> Catalogue:
+    """Return the catalogue of a store after its last week; without that week it has the same items but the newest."""
+    generator = np.random.default_rng(sub_seed(seed, "simulated_store", "catalogue"))
+    level = generator.normal(3.2, 0.5, len(CATEGORIES))  # log of a typical price per category
+    items = _first_items(config, level, generator)
+    waves = first_waves(items.release_day, config.num_days, generator)
+    communities = deal_communities(items.category, items.store, items.colour, generator)
+    for week in range(config.weeks):
+        own = np.random.default_rng(sub_seed(seed, "simulated_store", "catalogue", "week", week + 1))
+        first_day, known = config.num_days + 7 * week, len(items.category)
+        new = _new_items(config, first_day, level, own)
+        revived = revived_per_week(config.num_items, config.num_days)
+        positions = np.arange(known, known + len(new.category))
+        items = items.joined(new)
+        waves = waves.joined(week_waves(first_day, positions, new.release_day, num_revived=revived, generator=own))
+    items = _with_planted_case(items, communities[PLANTED_COMMUNITY])
+    words = _words(items)
     return Catalogue(
-        table=_table(titles, words, category, store, generator),
-        category=category,
-        noun=noun,
-        store=store,
-        release_day=release_day,
-        fashion=_fashion(release_day, num_days, generator),
-        communities=_communities(category, store, colour, generator),
+        table=_table(items, words),
+        words=words,
+        category=items.category,
+        noun=items.noun,
+        store=items.store,
+        release_day=items.release_day,
+        waves=waves,
+        fashion=fashion_shares(waves, items.release_day, config.num_days + 7 * config.weeks),
+        communities=communities,
     )
 
 
-def _words(category: int, noun: int, qualifier: int, use: int) -> tuple[str, str, str]:
-    nouns, qualifiers, uses = (part.split() for part in list(CATEGORIES.values())[category])
-    return nouns[noun], qualifiers[qualifier], uses[use]
+def _first_items(config: SimulatedStoreConfig, level: NDArray[np.float64], generator: np.random.Generator) -> _Draw:
+    size = config.num_items
+    category = generator.permutation(np.arange(size) % len(CATEGORIES))
+    store = generator.permutation(np.arange(size) % len(STORES))
+    early = generator.permutation(size) < RELEASED_BEFORE_START * size
+    release_day = np.where(early, 0.0, generator.uniform(0, config.num_days * _RELEASED_UNTIL, size))
+    return _drawn(category, store, release_day, level, generator)
 
 
-def _table(
-    titles: list[str],
-    words: list[tuple[str, str, str]],
-    category: NDArray[np.int64],
-    store: NDArray[np.int64],
+def _new_items(
+    config: SimulatedStoreConfig, first_day: int, level: NDArray[np.float64], generator: np.random.Generator
+) -> _Draw:
+    """A week's new items: as many as a week of the first days brings, at least one."""
+    per_day = (1 - RELEASED_BEFORE_START) * config.num_items / (_RELEASED_UNTIL * config.num_days)
+    size = max(1, round(7 * per_day))
+    category, store = (generator.integers(0, len(names), size) for names in (CATEGORIES, STORES))
+    return _drawn(category, store, np.sort(generator.uniform(first_day, first_day + 7, size)), level, generator)
+
+
+def _drawn(
+    category: Codes,
+    store: Codes,
+    release_day: NDArray[np.float64],
+    level: NDArray[np.float64],
     generator: np.random.Generator,
-) -> pl.DataFrame:
-    """The catalogue as its customers see it. Descriptions hold words of the category only: no word ties two of them."""
-    num_items, names = len(titles), list(CATEGORIES)
-    level = generator.normal(3.2, 0.5, len(names))  # log of a typical price per category
-    price = np.round(np.exp(level[category] + generator.normal(0, 0.5, num_items)), 0) + 0.99
-    price = np.where(generator.random(num_items) < NO_PRICE, np.nan, price)
-    described = generator.random(num_items) >= NO_DESCRIPTION
-    descriptions = [
-        f"{qualifier} {noun}: {use}." if told else None
-        for (noun, qualifier, use), told in zip(words, described, strict=True)
-    ]
-    return pl.DataFrame(
-        {
-            "item_id": [f"I{number:05d}" for number in range(1, num_items + 1)],
-            "title": titles,
-            "category": [names[index] for index in category],
-            "store": [STORES[index] for index in store],
-            "price": pl.Series(price, dtype=pl.Float32).fill_nan(None),
-            "average_rating": pl.Series(
-                np.clip(generator.normal(4.2, 0.35, num_items), 1, 5).round(1), dtype=pl.Float32
-            ),
-            "description": pl.Series(descriptions, dtype=pl.String),
-        }
+) -> _Draw:
+    size = len(category)
+    noun, qualifier, use, colour = (generator.integers(0, choices, size) for choices in (6, 5, 5, len(COLOURS)))
+    price = np.round(np.exp(level[category] + generator.normal(0, 0.5, size)), 0) + 0.99
+    return _Draw(
+        category=category,
+        store=store,
+        noun=noun,
+        qualifier=qualifier,
+        use=use,
+        colour=colour,
+        release_day=release_day,
+        price=np.where(generator.random(size) < NO_PRICE, np.nan, price),
+        described=generator.random(size) >= NO_DESCRIPTION,
+        average_rating=np.clip(generator.normal(4.2, 0.35, size), 1, 5).round(1),
     )
 
 
-def _fashion(release_day: NDArray[np.float64], num_days: int, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Each item has one wave, later than its release; its height is log-normal, so that a few items lead."""
-    num_items = len(release_day)
-    peak = release_day + generator.uniform(-0.1, 1.0, num_items) * (num_days * 1.1 - release_day)
-    height = np.exp(generator.normal(0, 1.0, num_items))
-    days = np.arange(num_days + 1)[:, None]  # (D, 1)
-    weight = height * np.exp(-0.5 * ((days - peak) / FASHION_DAYS) ** 2) + 1e-6
-    weight = np.where(days >= release_day, weight, 0.0)
-    cumulative = np.cumsum(weight, axis=1)
-    return np.asarray(cumulative / cumulative[:, -1:], dtype=np.float64)
+def _with_planted_case(items: _Draw, community: Codes) -> _Draw:
+    """Rename the first items of a community, in its order: accessories of one console, then games for another."""
+    columns = {name: getattr(items, name).copy() for name in ("category", "noun", "qualifier", "use")}
+    for position, (category, noun) in zip(community, planted_items(), strict=False):
+        columns["category"][position], columns["noun"][position] = _NAMES.index(category), noun
+        columns["qualifier"][position] = columns["use"][position] = 0
+    return _Draw(**{**vars(items), **columns})
 
 
-def _communities(
-    category: NDArray[np.int64], store: NDArray[np.int64], colour: NDArray[np.int64], generator: np.random.Generator
-) -> tuple[NDArray[np.int64], ...]:
-    """Deal items out to communities, one by one, wherever no word is shared; who fits nowhere stays free."""
-    members: list[list[int]] = [[] for _ in range(max(2, len(category) // ITEMS_PER_COMMUNITY))]
-    taken: list[set[tuple[str, int]]] = [set() for _ in members]
-    for position in generator.permutation(len(category)).tolist():
-        traits = {("category", int(category[position])), ("store", int(store[position]))}
-        traits.add(("colour", int(colour[position])))
-        fits = [index for index in range(len(members)) if not taken[index] & traits]
-        if fits:
-            home = min(fits, key=lambda index: len(members[index]))
-            members[home].append(position)
-            taken[home] |= traits
-    return tuple(np.asarray(group, dtype=np.int64) for group in members)
+def _words(items: _Draw) -> pl.DataFrame:
+    names = [_WORDS[_NAMES[category]] for category in items.category]
+    codes = {"noun": items.noun, "qualifier": items.qualifier, "use": items.use}
+    words = {
+        part: [name[index].split()[code] for name, code in zip(names, own, strict=True)]
+        for index, (part, own) in enumerate(codes.items())
+    }
+    return pl.DataFrame({**words, "colour": [COLOURS[code] for code in items.colour]})
+
+
+def _table(items: _Draw, words: pl.DataFrame) -> pl.DataFrame:
+    """The catalogue as its customers see it. Descriptions hold words of the category only: no word ties two of them."""
+    stores = pl.Series("store", [STORES[code] for code in items.store])
+    ids = pl.Series("item_id", [f"I{number:05d}" for number in range(1, len(stores) + 1)])
+    described = pl.when(pl.Series(items.described)).then(pl.format("{} {}: {}.", "qualifier", "noun", "use"))
+    return words.select(
+        ids,
+        pl.format("{} {} {}, {}, {}", stores, "qualifier", "noun", "use", "colour").alias("title"),
+        pl.Series("category", [_NAMES[code] for code in items.category]),
+        stores,
+        pl.Series("price", items.price, dtype=pl.Float32).fill_nan(None),
+        pl.Series("average_rating", items.average_rating, dtype=pl.Float32),
+        described.alias("description"),
+    )

@@ -1,7 +1,8 @@
 """Words that the simulated store's titles are made of.
 
 Category -> (nouns, qualifiers, uses). No word occurs in two categories, and none is a store or a colour: so two items
-share a word only where the same category, store or colour was drawn for both.
+share a word only where the same category, store or colour was drawn for both. The categories of the planted case are
+apart: no item is drawn from them.
 """
 
 CATEGORIES: dict[str, tuple[str, str, str]] = {
@@ -184,3 +185,11 @@ COLOURS = (
     "Bronze",
     "Magenta",
 )
+
+ACCESSORIES, GAMES = "Handhelds", "Videogames"
+
+PLANTED_CATEGORIES: dict[str, tuple[str, str, str]] = {
+    ACCESSORIES: ("Charging-Dock Carry-Pouch Thumb-Grip Screen-Guard Stylus", "Pocketron", "Handheld"),
+    GAMES: ("Dragonfall Starlancer Moonraiders", "Megadrome", "Quest"),
+}
+"""Accessories of one console and games for another: the community that takes them shares no word between the two."""

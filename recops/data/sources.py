@@ -11,6 +11,7 @@ from recops.config.raw_data import AmazonReviews2023Config, RawDataConfig
 from recops.config.variables import expand_variables
 from recops.data import schema
 from recops.data.amazon_reviews_2023 import read_meta, read_reviews
+from recops.data.shop_truth import ShopTruth
 from recops.data.simulated_store import simulate
 from recops.stage_io import StageIO
 
@@ -41,7 +42,7 @@ class RawDataReport:
 class _Tables:
     interactions: pl.DataFrame
     items: pl.DataFrame
-    truth: pl.DataFrame | None
+    truth: ShopTruth | None
     source_sha256: dict[str, str]
 
 
@@ -60,7 +61,7 @@ def run_raw_data(io: StageIO, config: RawDataConfig, *, seed: int) -> RawDataRep
     schema.in_schema(tables.interactions, schema.INTERACTIONS).write_parquet(io.out / "interactions.parquet")
     schema.in_schema(tables.items, schema.ITEMS).write_parquet(io.out / "items.parquet")
     if tables.truth is not None:
-        tables.truth.write_parquet(io.out / "truth.parquet")
+        tables.truth.write(io.out)
     return _report(source.kind, tables)
 
 
@@ -88,7 +89,7 @@ def _amazon_reviews_2023(config: AmazonReviews2023Config, root: Path) -> _Tables
 def _report(source: str, tables: _Tables) -> RawDataReport:
     interactions, items = tables.interactions, tables.items
     optional = {"rating": interactions, "title": items, "category": items, "store": items, "price": items}
-    kinds = {} if tables.truth is None else dict(tables.truth.group_by("kind").len().sort("kind").iter_rows())
+    kinds = {} if tables.truth is None else dict(tables.truth.users.group_by("kind").len().sort("kind").iter_rows())
     return RawDataReport(
         source=source,
         num_users=interactions["user_id"].n_unique(),

@@ -93,7 +93,7 @@ def run_validated_splits(io: StageIO, config: ValidatedSplitsConfig, *, seed: in
 
 def _truth(raw: Path) -> pl.DataFrame | None:
     path = raw / "truth.parquet"
-    return pl.read_parquet(path) if path.is_file() else None
+    return pl.read_parquet(path, columns=["user_id", "kind"]) if path.is_file() else None
 
 
 def _indexed(

@@ -18,7 +18,14 @@ from tests.recops.data.small_source import meta, review, stage_io, write_lines
 
 ROOT = Path(__file__).parents[3]
 REAL = Path(os.environ.get("RECOPS_DATA", ROOT.parent / "shared" / "data"))
-SIMULATED = {"kind": "simulated_store", "num_users": 30, "num_items": 50, "num_days": 60, "interactions_per_user": 5.0}
+SIMULATED = {
+    "kind": "simulated_store",
+    "num_users": 30,
+    "num_items": 50,
+    "num_days": 60,
+    "interactions_per_user": 5.0,
+    "weeks": 0,
+}
 
 needs_real_data = pytest.mark.skipif(
     not (REAL / "amazon2023_electronics_small").is_dir(),
@@ -43,7 +50,9 @@ def test_the_simulated_store_is_written_in_the_documented_schema_with_its_truth(
     report = run_raw_data(io, RawDataConfig.model_validate({"source": SIMULATED}), seed=7)
     assert dict(pl.read_parquet_schema(io.out / "interactions.parquet")) == schema.INTERACTIONS
     assert dict(pl.read_parquet_schema(io.out / "items.parquet")) == schema.ITEMS
-    assert dict(pl.read_parquet_schema(io.out / "truth.parquet")) == {"user_id": pl.String, "kind": pl.String}
+    text = {"user_id": pl.String, "kind": pl.String, "store": pl.String}
+    users = {**text, "community": pl.Int32, "first_step": pl.Int32}
+    assert dict(pl.read_parquet_schema(io.out / "truth.parquet")) == users
     assert (report.source, report.num_items, report.source_sha256) == ("simulated_store", 50, {})
     assert sum(report.users_per_kind.values()) == 30
 
