@@ -35,25 +35,23 @@ class SampleStore:
             `slice_code`: int8 (N,), one of `SLICE_CODES`.
     """
 
-    def __init__(
-        self, interactions: pl.DataFrame, *, items: pl.DataFrame, users: pl.DataFrame, samples: pl.DataFrame
-    ) -> None:
-        self.items, self.users = items, users
-        self.user = _frozen(interactions["user"], np.int32)
-        self.item = _frozen(interactions["item"], np.int32)
-        self.timestamp = _frozen(interactions["timestamp"], np.int64)
-        self.rating = _frozen(interactions["rating"].fill_null(float("nan")), np.float32)
-        self.slice_code = _slice_codes(interactions["slice"])
-        self._user_start = np.searchsorted(self.user, np.arange(len(users) + 1))  # (U + 1,)
+    def __init__(self, splits: Path) -> None:
+        self._samples = _SampleColumns(splits / "samples.parquet")
+        interactions = splits / "interactions.parquet"
+        self.user = _column(interactions, "user", np.int32)
+        self.item = _column(interactions, "item", np.int32)
+        self.timestamp = _column(interactions, "timestamp", np.int64)
+        self.rating = _column(interactions, "rating", np.float32)
+        self.slice_code = _column(interactions, "slice", np.int8)
+        self.items = pl.read_parquet(splits / "items.parquet")
+        self.users = pl.read_parquet(splits / "users.parquet")
+        self._user_start = np.searchsorted(self.user, np.arange(len(self.users) + 1))  # (U + 1,)
         self._events: dict[int, tuple[Event, ...]] = {}
-        self._samples = _SampleColumns(samples)
 
     @classmethod
     def load(cls, splits: Path) -> "SampleStore":
         """Read the folder of a `validated_splits` artefact, verified before by `StageIO.input`."""
-        names = ("interactions", "items", "users", "samples")
-        tables = {name: pl.read_parquet(splits / f"{name}.parquet") for name in names}
-        return cls(tables["interactions"], items=tables["items"], users=tables["users"], samples=tables["samples"])
+        return cls(splits)
 
     @property
     def num_items(self) -> int:
@@ -113,26 +111,37 @@ class SampleStore:
 class _SampleColumns:
     """The table of samples, a column each; row number = sample id."""
 
-    def __init__(self, samples: pl.DataFrame) -> None:
-        self.user = _frozen(samples["user"], np.int32)
-        self.target = _frozen(samples["target"], np.int32)
-        self.timestamp = _frozen(samples["timestamp"], np.int64)
-        self.slice_code = _slice_codes(samples["slice"])
-        self.history_start = _frozen(samples["history_start"], np.int64)
-        self.history_end = _frozen(samples["history_end"], np.int64)
-        self.target_is_warm = _frozen(samples["target_is_warm"], np.bool_)
-        self.candidates = _frozen(samples["candidates"].explode(), np.int32).reshape(len(samples), -1)  # (S, C)
+    def __init__(self, path: Path) -> None:
+        self.candidates = _column(path, "candidates", np.int32)  # (S, C)
+        self.user = _column(path, "user", np.int32)
+        self.target = _column(path, "target", np.int32)
+        self.timestamp = _column(path, "timestamp", np.int64)
+        self.slice_code = _column(path, "slice", np.int8)
+        self.history_start = _column(path, "history_start", np.int64)
+        self.history_end = _column(path, "history_end", np.int64)
+        self.target_is_warm = _column(path, "target_is_warm", np.bool_)
 
 
-def _slice_codes(names: pl.Series) -> NDArray[np.int8]:
-    return _frozen(names.cast(SLICE_TYPE).to_physical(), np.int8)
+def _column(path: Path, name: str, dtype: Any) -> NDArray[Any]:
+    """Read one column into a read-only array: many readers share one store, and none of them may change it.
 
-
-def _frozen(column: pl.Series, dtype: Any) -> NDArray[Any]:
-    """A read-only array: many readers share one store, and none of them may change it.
-
-    It is the column's own memory wherever the types agree: at ten million rows each copy counts.
+    One at a time, and copied part by part, so that at ten million rows the peak is little more than the arrays.
     """
-    array: NDArray[Any] = np.ascontiguousarray(column.rechunk().to_numpy(), dtype=dtype)
+    column = pl.read_parquet(path, columns=[name]).to_series()
+    if column.dtype == pl.List:
+        column = column.list.to_array(len(column[0]) if len(column) else 0)
+    shape = (len(column), *(column.dtype.shape if isinstance(column.dtype, pl.Array) else ()))
+    array = np.empty(shape, dtype=dtype)
+    done = 0
+    for part in column.get_chunks():
+        array[done : done + len(part)] = _plain(part).to_numpy()
+        done += len(part)
     array.setflags(write=False)
     return array
+
+
+def _plain(part: pl.Series) -> pl.Series:
+    """Slices as their codes, and absent ratings as NaN."""
+    if part.dtype in (pl.String, pl.Enum):
+        return part.cast(SLICE_TYPE).to_physical()
+    return part.fill_null(float("nan")) if part.dtype.is_float() else part
