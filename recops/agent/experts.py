@@ -98,7 +98,7 @@ def fit_script(toolbox: Toolbox, config: ExpertEpisodesConfig, agent: AgentConfi
     store = toolbox.store
     ids = store.sample_ids("policy_train")
     if not len(ids):
-        step = "Give validated_splits.slices.policy_train more of the time."
+        step = "Give validated_splits.split.policy_train more of the time."
         raise InputError("policy_train", found="no sample", expected="at least one", next_step=step)
     toolbox.evidence.prepare(ids.tolist())
     ranking = [Task(sample, sample.candidates, "rank") for sample in map(store.sample, ids.tolist())]

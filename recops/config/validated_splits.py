@@ -1,28 +1,67 @@
-"""Recipe section `validated_splits`: what is accepted, how time is cut, which candidates are frozen."""
+"""Recipe section `validated_splits`: what is accepted, how it is split, which candidates are frozen."""
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from recops.config.section import Section
 
-Fraction = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+FittedOn = Literal["tool_fit", "training"]
+"""What SASRec and text statistics see: `tool_fit` alone, or all of training (`tool_fit` and `policy_train`).
+
+The second is the naive protocol of published systems: on a training sample, the tools have then seen the target.
+"""
 
 
-class SlicesConfig(Section):
-    """Share of the interactions in each time slice, oldest first; they sum to 1."""
+class TemporalConfig(Section):
+    """Time cut at dates that hold for everyone: the share of the interactions in each slice, oldest first.
 
-    tool_fit: Fraction
-    policy_train: Fraction
-    valid: Fraction
-    test: Fraction
+    8:1:1 without a slice for the tools alone is `tool_fit: 0.0, policy_train: 0.8, ...`, and can only be naive.
+    """
+
+    kind: Literal["temporal"]
+    tool_fit: Share
+    policy_train: Share
+    valid: Share
+    test: Share
+    fitted_on: FittedOn
 
     @model_validator(mode="after")
-    def _sum_to_one(self) -> "SlicesConfig":
+    def _four_slices(self) -> "TemporalConfig":
         total = self.tool_fit + self.policy_train + self.valid + self.test
         if abs(total - 1) > 1e-9:
             raise ValueError(f"the four slices sum to {total:g}; expected 1")
+        if min(self.policy_train, self.valid, self.test) == 0:
+            raise ValueError("policy_train, valid and test each need a share above 0")
+        if self.tool_fit == 0 and self.fitted_on == "tool_fit":
+            raise ValueError("tool_fit is 0, so that nothing is left to fit on; expected fitted_on: training")
         return self
+
+
+class LeaveOneOutConfig(Section):
+    """Each user's last interaction is `test`, the one before `valid`; the rest trains.
+
+    Of the rest, each user's latest `policy_train_per_user` (null: all but the first, which has no history) are
+    `policy_train`, and what is older is `tool_fit`.
+    """
+
+    kind: Literal["leave_one_out"]
+    policy_train_per_user: Annotated[int, Field(ge=1)] | None
+    fitted_on: FittedOn
+
+    @model_validator(mode="after")
+    def _something_to_fit_on(self) -> "LeaveOneOutConfig":
+        if self.policy_train_per_user is None and self.fitted_on == "tool_fit":
+            raise ValueError(
+                "policy_train_per_user: null leaves tool_fit one interaction per user, which is no sequence; "
+                "expected fitted_on: training"
+            )
+        return self
+
+
+SplitConfig = Annotated[TemporalConfig | LeaveOneOutConfig, Field(discriminator="kind")]
 
 
 class CandidatesConfig(Section):
@@ -35,11 +74,25 @@ class CandidatesConfig(Section):
     negatives: Literal["uniform", "popularity"]
 
 
+class WindowConfig(Section):
+    """Days (UTC, both included) outside of which interactions are left out, before the k-core."""
+
+    first_day: date
+    last_day: date
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "WindowConfig":
+        if self.first_day > self.last_day:
+            raise ValueError(f"first_day {self.first_day} is after last_day {self.last_day}")
+        return self
+
+
 class ValidatedSplitsConfig(Section):
     """Settings of the stage `validated_splits`."""
 
     max_quarantine_fraction: Annotated[float, Field(ge=0, lt=1)]
+    window: WindowConfig | None
     min_interactions_per_user: Annotated[int, Field(ge=1)]
     min_interactions_per_item: Annotated[int, Field(ge=1)]
-    slices: SlicesConfig
+    split: SplitConfig
     candidates: CandidatesConfig

@@ -3,10 +3,11 @@
 import numpy as np
 import polars as pl
 
-from recops.config.validated_splits import CandidatesConfig
+from recops.config.validated_splits import CandidatesConfig, FittedOn
 from recops.data.candidates import Moments, draw_candidates, item_odds
 from recops.data.random_bits import sample_keys, text_keys
 from recops.data.samples import SAMPLED_SLICES
+from recops.data.slices import FITTED_SLICES
 from recops.data.taken import TakenItems
 from recops.progress import progress
 from recops.seeds import sub_seed
@@ -20,12 +21,15 @@ def taken_items(interactions: pl.DataFrame, num_items: int) -> TakenItems:
     return TakenItems(interactions["user"].to_numpy(), interactions["item"].to_numpy(), num_items)
 
 
-def build_samples(interactions: pl.DataFrame, taken: TakenItems) -> tuple[pl.DataFrame, dict[str, int]]:
+def build_samples(
+    interactions: pl.DataFrame, taken: TakenItems, fitted_on: FittedOn
+) -> tuple[pl.DataFrame, dict[str, int]]:
     """Return one sample per interaction outside `tool_fit` that has a history, and how many were dropped and why.
 
     Args:
         interactions: sorted by user, time, order in the file, with `slice`.
         taken: of these interactions.
+        fitted_on: a target that occurs there is warm.
 
     Returns:
         The samples without candidates, and counts per reason. A target that stands in its own history is dropped: it
@@ -36,7 +40,7 @@ def build_samples(interactions: pl.DataFrame, taken: TakenItems) -> tuple[pl.Dat
     sampled = interactions["slice"].is_in(SAMPLED_SLICES).to_numpy()
     has_history = sampled & (starts < np.arange(len(users)))
     ends = np.flatnonzero(has_history & taken.is_first).astype(np.int64)
-    warm = interactions.filter(pl.col("slice") == "tool_fit")["item"].unique()
+    warm = interactions.filter(pl.col("slice").is_in(FITTED_SLICES[fitted_on]))["item"].unique()
     dropped = {
         "samples_without_history": int(sampled.sum() - has_history.sum()),
         "samples_with_target_in_history": int(has_history.sum()) - len(ends),

@@ -11,10 +11,9 @@ from recops.artifacts import write_json
 from recops.config.validated_splits import ValidatedSplitsConfig
 from recops.data.candidates import candidates_sha256
 from recops.data.clean import Screened, k_core, reason_counts, screen
-from recops.data.samples import SAMPLED_SLICES
 from recops.data.sampling import build_samples, taken_items, with_candidates
-from recops.data.time_slices import slice_column, slice_facts, slice_starts
-from recops.errors import InputError
+from recops.data.slices import FITTED_SLICES, check_slices, slice_facts, with_slices
+from recops.data.window import in_window
 from recops.records import SliceName
 from recops.stage_io import StageIO
 
@@ -24,7 +23,8 @@ class SplitsReport:
     """What one run of `validated_splits` accepted, left out and froze.
 
     Attributes:
-        slices: per slice its rows, samples, share of cold targets, and first and last time (ISO 8601, UTC).
+        slices: per slice its rows, samples, share of cold targets, share of samples with the time of the user's item
+            before, and first and last time (ISO 8601, UTC).
         dropped: well-formed rows and possible samples that are left out, per reason.
         quarantine: rejected rows per table and reason; `quarantine_fraction` is their share of a table.
         candidates_sha256: equal only for equal samples and candidates.
@@ -62,18 +62,20 @@ def run_validated_splits(io: StageIO, config: ValidatedSplitsConfig, *, seed: in
         pl.read_parquet(raw / "items.parquet"),
         max_quarantine_fraction=config.max_quarantine_fraction,
     )
+    inside = screened.interactions.filter(in_window(config.window))
     core = k_core(
-        screened.interactions,
+        inside,
         min_per_user=config.min_interactions_per_user,
         min_per_item=config.min_interactions_per_item,
     )
     indexed = _indexed(core, screened.items, _truth(raw), config)
     taken = taken_items(indexed.interactions, len(indexed.items))
-    samples, dropped = build_samples(indexed.interactions, taken)
-    _check_slices(samples, indexed.interactions)
+    samples, dropped = build_samples(indexed.interactions, taken, config.split.fitted_on)
+    check_slices(samples, indexed.interactions)
     dropped = {
         "exact_repeats": screened.num_exact_repeats,
-        "interactions_outside_core": len(screened.interactions) - len(core),
+        "interactions_outside_window": len(screened.interactions) - len(inside),
+        "interactions_outside_core": len(inside) - len(core),
         "items_outside_core": len(screened.items) - len(indexed.items),
         **dropped,
     }
@@ -87,7 +89,7 @@ def run_validated_splits(io: StageIO, config: ValidatedSplitsConfig, *, seed: in
         seed=seed,
     )
     report = _report(indexed, samples, dropped, screened)
-    _write(io.out, indexed, samples, screened, report)
+    _write(io.out, indexed, samples, screened, report, config)
     return report
 
 
@@ -104,27 +106,16 @@ def _indexed(
     users = users.with_columns(pl.col("user").cast(pl.Int32))
     known = items.filter(pl.col("item_id").is_in(core["item_id"].implode())).sort("item_id").drop("row")
     known = known.with_row_index("item", offset=1).with_columns(pl.col("item").cast(pl.Int32))
-    starts = slice_starts(core["timestamp"], config.slices)
     interactions = (
         core.join(users, on="user_id", how="left")
         .join(known.select("item", "item_id"), on="item_id", how="left")
         .sort("user", "timestamp", "row")
-        .select("user", "item", "timestamp", "rating", slice_column(starts))
+        .select("user", "item", "timestamp", "rating")
     )
+    interactions = with_slices(interactions, config.split)
     if truth is not None:
         users = users.join(truth, on="user_id", how="left", maintain_order="left")
     return _Indexed(interactions, known, users)
-
-
-def _check_slices(samples: pl.DataFrame, interactions: pl.DataFrame) -> None:
-    for name in SAMPLED_SLICES:
-        if not (samples["slice"] == name).any():
-            raise InputError(
-                f"validated_splits, slice {name}",
-                found=f"no sample among {(interactions['slice'] == name).sum()} interactions",
-                expected="at least one interaction of a user with earlier ones",
-                next_step="Take a larger source, or change validated_splits.slices.",
-            )
 
 
 def _report(indexed: _Indexed, samples: pl.DataFrame, dropped: dict[str, int], screened: Screened) -> SplitsReport:
@@ -148,15 +139,13 @@ def _report(indexed: _Indexed, samples: pl.DataFrame, dropped: dict[str, int], s
 
 
 def _readable(facts: dict[str, int]) -> dict[str, Any]:
-    """The facts of one slice with dates, as a person reads them, and the share of cold targets."""
-    shown: dict[str, Any] = {
-        "num_interactions": facts["num_interactions"],
-        "num_samples": facts["num_samples"],
-        "first_time": _iso(facts["first_timestamp"]),
-        "last_time": _iso(facts["last_timestamp"]),
-    }
+    """The facts of one slice with dates, as a person reads them, and the shares of cold targets and of ties."""
+    shown: dict[str, Any] = {name: facts[name] for name in ("num_interactions", "num_samples")}
+    if facts["num_interactions"]:
+        shown |= {"first_time": _iso(facts["first_timestamp"]), "last_time": _iso(facts["last_timestamp"])}
     if facts["num_samples"]:
         shown["cold_target_fraction"] = facts["num_cold_targets"] / facts["num_samples"]
+        shown["tied_fraction"] = facts["num_tied_with_history"] / facts["num_samples"]
     return shown
 
 
@@ -164,7 +153,14 @@ def _iso(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, tz=UTC).isoformat(timespec="milliseconds")
 
 
-def _write(out: Path, indexed: _Indexed, samples: pl.DataFrame, screened: Screened, report: SplitsReport) -> None:
+def _write(
+    out: Path,
+    indexed: _Indexed,
+    samples: pl.DataFrame,
+    screened: Screened,
+    report: SplitsReport,
+    config: ValidatedSplitsConfig,
+) -> None:
     indexed.interactions.write_parquet(out / "interactions.parquet")
     indexed.items.write_parquet(out / "items.parquet")
     indexed.users.write_parquet(out / "users.parquet")
@@ -172,6 +168,7 @@ def _write(out: Path, indexed: _Indexed, samples: pl.DataFrame, screened: Screen
     screened.quarantine.write_parquet(out / "quarantine.parquet")
     write_json(out / "validation.json", {"suites": screened.suites, "quarantine": report.quarantine})
     splits = {
+        "fitted_slices": FITTED_SLICES[config.split.fitted_on],
         "slices": slice_facts(indexed.interactions, samples),
         "dropped": report.dropped,
         "candidates_sha256": report.candidates_sha256,

@@ -84,7 +84,7 @@ class _Systems:
         """
         sample_ids = self._evidence.store.sample_ids(slice_name)
         if not len(sample_ids):
-            step = "Change validated_splits.slices, or bring more data."
+            step = "Change validated_splits.split, or bring more data."
             raise InputError(f"slice {slice_name}", found="no samples", expected="samples to rank", next_step=step)
         return evidence_lists(self._evidence, self._agent, sample_ids, ("random", *SINGLE_LISTS))
 

@@ -1,5 +1,7 @@
 """What SASRec is fitted on: the rows of `tool_fit`, and the cut in time that early stopping needs.
 
+In the naive protocol those of `policy_train` belong to it too: `splits.json` says which slices are fitted on.
+
 Shape suffixes: T rows, H held-out rows, I+1 items with padding.
 """
 
@@ -10,12 +12,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from recops.artifacts import read_json
 from recops.errors import InputError
 from recops.retrieval.batches import Sequences
 
 HELD_OUT_FRACTION = 0.1
 _COLUMNS = ("user", "item", "timestamp")
-_STEP = "Give tool_fit a larger share in validated_splits.slices, or bring more data."
+_STEP = "Give tool_fit a larger share in validated_splits.split, or bring more data."
 
 
 @dataclass(frozen=True)
@@ -45,16 +48,19 @@ class FitRows:
 
 
 def read_fit_rows(splits: Path) -> FitRows:
-    """Read the rows of the slice `tool_fit`, and no others.
+    """Read the rows of the slices that `validated_splits` names for it (`tool_fit`, as a rule), and no others.
 
     Raises:
         InputError: the slice is empty, a value is absent, an item is not in the catalogue, or no user has two rows.
     """
     path = splits / "interactions.parquet"
     num_items = pl.scan_parquet(splits / "items.parquet").select(pl.len()).collect().item()
-    table = pl.scan_parquet(path).filter(pl.col("slice") == "tool_fit").select(_COLUMNS).collect()
+    slices = read_json(splits / "splits.json")["fitted_slices"]
+    table = pl.scan_parquet(path).filter(pl.col("slice").is_in(slices)).select(_COLUMNS).collect()
     if not len(table):
-        raise InputError(path, found="no row of slice tool_fit", expected="interactions to fit on", next_step=_STEP)
+        raise InputError(
+            path, found=f"no row of slice {' or '.join(slices)}", expected="interactions to fit on", next_step=_STEP
+        )
     for name, nulls in table.null_count().row(0, named=True).items():
         if nulls:
             row = table[name].is_null().arg_max()

@@ -87,7 +87,7 @@ def train_samples(toolbox: Toolbox, splits: Path) -> list[int]:
     """
     sample_ids = [int(sample_id) for sample_id in toolbox.store.sample_ids("policy_train")]
     if not sample_ids:
-        step = "Give policy_train a larger share in validated_splits.slices."
+        step = "Give policy_train a larger share in validated_splits.split."
         raise InputError(splits, found="no sample in policy_train", expected="at least one", next_step=step)
     return sample_ids
 

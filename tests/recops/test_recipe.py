@@ -75,7 +75,7 @@ def test_nan_is_no_setting() -> None:
 
 def test_slices_that_do_not_sum_to_one_are_refused() -> None:
     content = embedded()
-    content["validated_splits"]["slices"]["test"] = 0.2
+    content["validated_splits"]["split"]["test"] = 0.2
     assert "sum to 1.1" in rejected(content)
 
 

@@ -43,12 +43,20 @@ def stage_io(stage: StageName, root: Path) -> StageIO:
     return StageIO(stage, layout, out, layout.checkpoints(stage), ListTracker())
 
 
+def temporal(
+    tool_fit: float, policy_train: float, valid: float, test: float, fitted_on: str = "tool_fit"
+) -> dict[str, Any]:
+    shares = {"tool_fit": tool_fit, "policy_train": policy_train, "valid": valid, "test": test}
+    return {"kind": "temporal", **shares, "fitted_on": fitted_on}
+
+
 def splits_config(**changes: Any) -> ValidatedSplitsConfig:
     content: dict[str, Any] = {
         "max_quarantine_fraction": 0.1,
+        "window": None,
         "min_interactions_per_user": 2,
         "min_interactions_per_item": 2,
-        "slices": {"tool_fit": 0.5, "policy_train": 0.2, "valid": 0.15, "test": 0.15},
+        "split": temporal(0.5, 0.2, 0.15, 0.15),
         "candidates": {"num_candidates": 5, "negatives": "uniform"},
     }
     return ValidatedSplitsConfig.model_validate({**content, **changes})

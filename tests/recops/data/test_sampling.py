@@ -1,14 +1,17 @@
 import polars as pl
 
+from recops.config.validated_splits import FittedOn
 from recops.data.samples import SLICE_TYPE
 from recops.data.sampling import build_samples, taken_items
 
 COLUMNS = {"user": pl.Int32, "item": pl.Int32, "timestamp": pl.Int64, "slice": SLICE_TYPE}
 
 
-def samples_of(rows: list[tuple[int, int, int, str]]) -> tuple[pl.DataFrame, dict[str, int]]:
+def samples_of(
+    rows: list[tuple[int, int, int, str]], fitted_on: FittedOn = "tool_fit"
+) -> tuple[pl.DataFrame, dict[str, int]]:
     interactions = pl.DataFrame(rows, schema=COLUMNS, orient="row")
-    return build_samples(interactions, taken_items(interactions, 9))
+    return build_samples(interactions, taken_items(interactions, 9), fitted_on)
 
 
 def test_a_sample_is_an_interaction_after_tool_fit_and_its_history_is_everything_before_it() -> None:
@@ -46,3 +49,9 @@ def test_a_target_is_warm_where_tool_fit_has_seen_it_with_any_user() -> None:
         [(0, 4, 10, "tool_fit"), (1, 5, 20, "policy_train"), (1, 4, 30, "test"), (1, 6, 30, "test")]
     )
     assert samples.select("target", "target_is_warm").rows() == [(4, True), (6, False)]
+
+
+def test_in_the_naive_protocol_every_target_of_policy_train_is_warm() -> None:
+    rows = [(0, 4, 10, "tool_fit"), (0, 5, 20, "policy_train"), (0, 6, 30, "test"), (1, 4, 30, "test")]
+    samples, _ = samples_of(rows, fitted_on="training")
+    assert samples.select("target", "target_is_warm").rows() == [(5, True), (6, False)]

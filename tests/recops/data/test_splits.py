@@ -13,7 +13,7 @@ from recops.data import schema
 from recops.data.samples import SLICE_TYPE
 from recops.data.splits import SplitsReport, run_validated_splits
 from recops.errors import InputError
-from tests.recops.data.small_source import numbered, raw_tables, splits_config, stage_io, write_raw_data
+from tests.recops.data.small_source import numbered, raw_tables, splits_config, stage_io, temporal, write_raw_data
 
 FILES = ("interactions", "items", "users", "samples", "quarantine")
 
@@ -119,7 +119,9 @@ def test_the_planted_kind_of_a_user_travels_with_it(tmp_path: Path) -> None:
     [
         {"min_interactions_per_user": 7},
         {"min_interactions_per_item": 3},
-        {"slices": {"tool_fit": 0.4, "policy_train": 0.2, "valid": 0.2, "test": 0.2}},
+        {"split": temporal(0.4, 0.2, 0.2, 0.2)},
+        {"split": {"kind": "leave_one_out", "policy_train_per_user": 1, "fitted_on": "tool_fit"}},
+        {"window": {"first_day": "2020-09-20", "last_day": "2021-01-01"}},
         {"candidates": {"num_candidates": 6, "negatives": "uniform"}},
         {"candidates": {"num_candidates": 5, "negatives": "popularity"}},
     ],
@@ -151,7 +153,7 @@ def test_a_slice_without_samples_is_refused(tmp_path: Path) -> None:
     items = numbered(items.head(2).with_columns(pl.Series("item_id", ["a", "b"])), schema.ITEMS)
     config = splits_config(
         candidates={"num_candidates": 2, "negatives": "uniform"},
-        slices={"tool_fit": 0.5, "policy_train": 0.125, "valid": 0.125, "test": 0.25},
+        split=temporal(0.5, 0.125, 0.125, 0.25),
     )
     with pytest.raises(InputError, match=r"slice policy_train: found no sample among 1 interactions"):
         run(tmp_path, interactions, items, config=config)

@@ -5,17 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recops.config.validated_splits import SlicesConfig
+from recops.config.validated_splits import TemporalConfig
 from recops.data.samples import SLICE_CODES
-from recops.data.time_slices import slice_column, slice_starts
+from recops.data.time_slices import time_slices
 from recops.errors import InputError
+from tests.recops.data.small_source import temporal
 
-SLICES = SlicesConfig(tool_fit=0.5, policy_train=0.2, valid=0.2, test=0.1)
+SLICES = TemporalConfig.model_validate(temporal(0.5, 0.2, 0.2, 0.1))
+NAIVE = TemporalConfig.model_validate(temporal(0.0, 0.8, 0.1, 0.1, fitted_on="training"))
 
 
-def sliced(times: list[int]) -> pl.DataFrame:
+def sliced(times: list[int], config: TemporalConfig = SLICES) -> pl.DataFrame:
     table = pl.DataFrame({"timestamp": times}, schema={"timestamp": pl.Int64})
-    return table.with_columns(slice_column(slice_starts(table["timestamp"], SLICES)))
+    return table.with_columns(time_slices(table, config))
 
 
 def test_slices_hold_their_share_of_the_rows() -> None:
@@ -23,18 +25,38 @@ def test_slices_hold_their_share_of_the_rows() -> None:
     assert counts == {"tool_fit": 500, "policy_train": 200, "valid": 200, "test": 100}
 
 
-@given(st.lists(st.integers(0, 40), min_size=4, max_size=80))
-def test_no_slice_holds_a_time_of_a_later_slice_and_equal_times_stay_together(times: list[int]) -> None:
+def test_eight_to_one_to_one_leaves_tool_fit_empty() -> None:
+    counts = dict(sliced(list(range(1000)), NAIVE)["slice"].value_counts().iter_rows())
+    assert counts == {"policy_train": 800, "valid": 100, "test": 100}
+
+
+@given(st.lists(st.integers(0, 40), min_size=4, max_size=80), st.sampled_from([SLICES, NAIVE]))
+def test_no_slice_holds_a_time_of_a_later_slice_and_equal_times_stay_together(
+    times: list[int], config: TemporalConfig
+) -> None:
     try:
-        table = sliced(times)
+        table = sliced(times, config)
     except InputError:
-        return  # too few different times for four slices: refused, see below
+        return  # too few different times: refused, see below
     parts = [table.filter(pl.col("slice") == name)["timestamp"].to_list() for name in SLICE_CODES]
-    assert all(parts)
-    for older, newer in pairwise(parts):
+    assert [bool(part) for part in parts] == [config.tool_fit > 0, True, True, True]
+    for older, newer in pairwise(filter(None, parts)):
         assert max(older) < min(newer)
 
 
 def test_times_that_cannot_be_cut_in_four_are_refused_with_the_boundaries() -> None:
     with pytest.raises(InputError, match=r"slices that would start at \[1, 1, 1, 2\] .* 10 interactions"):
         sliced([1] * 9 + [2])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tool_fit": 0.6}, "sum to 1.1"),
+        ({"tool_fit": 0.7, "valid": 0.0}, "each need a share above 0"),
+        ({"tool_fit": 0.0, "policy_train": 0.7}, "expected fitted_on: training"),
+    ],
+)
+def test_fractions_that_make_no_slices_are_refused(changes: dict[str, float], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        TemporalConfig.model_validate({**temporal(0.5, 0.2, 0.2, 0.1), **changes})

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from recops.artifacts import write_manifest
+from recops.artifacts import write_json, write_manifest
 from recops.config.agent import AgentConfig, RewardConfig
 from recops.config.sasrec_embeddings import SasrecConfig
 from recops.paths import Layout
@@ -81,6 +81,7 @@ def write_splits(folder: Path, rows: pl.DataFrame | None = None) -> Path:
     users = {"user": np.arange(NUM_USERS, dtype=np.int32), "user_id": [f"u{n}" for n in range(NUM_USERS)]}
     pl.DataFrame(users).write_parquet(folder / "users.parquet")
     _samples(rows).write_parquet(folder / "samples.parquet")
+    write_json(folder / "splits.json", {"fitted_slices": ["tool_fit"]})
     write_manifest(folder, {})
     return folder
 
