@@ -50,6 +50,19 @@ class StageCallback(TrainerCallback):
         write_manifest(Path(args.output_dir) / f"checkpoint-{state.global_step}", {"step": state.global_step})
 
 
+def record_arguments(checkpoint_steps: int) -> dict[str, Any]:
+    """Return what every trainer is told about checkpoints and numbers: each step is logged, to `StageCallback` only."""
+    return {
+        "save_strategy": "steps",
+        "save_steps": checkpoint_steps,
+        "save_total_limit": 2,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+
+
 def connect(trainer: Any, io: StageIO, meter: Meter, shown: Sequence[str]) -> None:
     """Let a trainer report to its stage, and to nothing else: its own lines would come every step."""
     from transformers import PrinterCallback

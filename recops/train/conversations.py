@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 IGNORED = -100
+_PASS_TOKENS = 2048
+"""About so many tokens pass together: few, so that padding is little and activations stay in the processor's cache."""
 
 
 def encode_conversations(
@@ -41,3 +43,21 @@ def padded(rows: Sequence[Sequence[int]], fill: int) -> torch.Tensor:
     for place, row in enumerate(rows):
         array[place, : len(row)] = row
     return torch.from_numpy(array)
+
+
+def supervised_losses(model: Any, ids_BL: torch.Tensor, labels_BL: torch.Tensor) -> torch.Tensor:
+    """Return the cross-entropy of each token with a label, float (T,), in nats, for a causal model on a CPU.
+
+    Nothing is computed that no loss needs: tokens without a label get no logits, and rows of like length pass together,
+    each up to its last label. Padding stands at the right, where causal attention never looks: no mask is needed.
+    """
+    ends_B = ((labels_BL != IGNORED) * torch.arange(1, labels_BL.shape[1] + 1)).amax(dim=1)
+    parts = []
+    for rows in ends_B.argsort(stable=True).split(max(1, _PASS_TOKENS // labels_BL.shape[1])):
+        end = int(ends_B[rows[-1]])
+        hidden_RLD = model.model(input_ids=ids_BL[rows, : end - 1], use_cache=False).last_hidden_state
+        targets_RL = labels_BL[rows, 1:end]
+        supervised_RL = targets_RL != IGNORED
+        logits_TV = model.lm_head(hidden_RLD[supervised_RL])
+        parts.append(torch.nn.functional.cross_entropy(logits_TV, targets_RL[supervised_RL], reduction="none"))
+    return torch.cat(parts)

@@ -1,7 +1,6 @@
 """The training loop of the embedded policy: AdamW and Muon over lessons, with checkpoints.
 
-It is written out because only the assistant's tokens need logits, which TRL and the Trainer compute for all of them.
-Shapes: B episodes, L tokens, T supervised tokens, V vocabulary.
+It is written out because the Trainer knows one optimizer, and here hidden matrices and embeddings have one each.
 """
 
 import math
@@ -16,7 +15,7 @@ from recops import interrupt
 from recops.config.policy import EmbeddedPolicyConfig
 from recops.progress import progress
 from recops.stage_io import StageIO
-from recops.train.conversations import IGNORED
+from recops.train.conversations import supervised_losses
 from recops.train.lesson import Lesson
 
 _WARMUP_STEPS = 30
@@ -24,18 +23,6 @@ _DECAY_FRACTION = 0.4
 _ADAM_FRACTION = 0.3
 """Learning rate of embeddings and norms, as a share of that of the hidden matrices."""
 _MAX_GRADIENT_NORM = 1.0
-
-
-def supervised_loss(model: Any, ids_BL: Tensor, labels_BL: Tensor) -> Tensor:
-    """Return the mean cross-entropy over the tokens with a label; other tokens get no logits at all.
-
-    Padding stands at the right, where causal attention never looks from a real token: no mask is needed.
-    """
-    hidden_BLD = model.model(input_ids=ids_BL).last_hidden_state[:, :-1]
-    targets_BL = labels_BL[:, 1:]
-    supervised_BL = targets_BL != IGNORED
-    logits_TV = model.lm_head(hidden_BLD[supervised_BL])
-    return torch.nn.functional.cross_entropy(logits_TV, targets_BL[supervised_BL])
 
 
 def num_steps(config: EmbeddedPolicyConfig) -> int:
@@ -66,7 +53,7 @@ def train_from_scratch(io: StageIO, model: Any, lesson: Lesson, config: Embedded
 def _step(
     model: Any, optimizers: Sequence[torch.optim.Optimizer], batch: tuple[Tensor, Tensor], factor: float
 ) -> float:
-    loss = supervised_loss(model, *batch)
+    loss = supervised_losses(model, *batch).mean()
     if not math.isfinite(loss.item()):
         raise FloatingPointError(f"base_policy: the loss is {loss.item()}; lower base_policy.learning_rate")
     loss.backward()  # type: ignore[no-untyped-call]

@@ -26,7 +26,7 @@ from recops.seeds import sub_seed
 from recops.stage_io import StageIO
 from recops.tools.toolbox import Toolbox
 from recops.train.advantages import group_advantages
-from recops.train.callbacks import connect, mean_of, resume_path, write_curve
+from recops.train.callbacks import connect, mean_of, record_arguments, resume_path, write_curve
 from recops.train.models import (
     apply_lora,
     device_arguments,
@@ -241,16 +241,10 @@ def _arguments(model: Any, tokenizer: Any, config: GrpoConfig, folder: Path, *, 
         loss_type="dapo",
         mask_truncated_completions=False,
         shuffle_dataset=True,
-        save_strategy="steps",
-        save_steps=config.checkpoint_steps,
-        save_total_limit=2,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        report_to="none",
-        disable_tqdm=True,
         seed=sub_seed(seed, "grpo", "trainer"),
         data_seed=sub_seed(seed, "grpo", "order"),
         remove_unused_columns=False,
+        **record_arguments(config.checkpoint_steps),
         **device_arguments(model),
     )
 

@@ -22,8 +22,8 @@ from recops.errors import InputError
 from recops.progress import progress
 from recops.seeds import sub_seed
 from recops.stage_io import StageIO
-from recops.train.callbacks import connect, resume_path, write_curve
-from recops.train.conversations import IGNORED, encode_conversations, padded
+from recops.train.callbacks import connect, record_arguments, resume_path, write_curve
+from recops.train.conversations import IGNORED, encode_conversations, padded, supervised_losses
 from recops.train.models import (
     apply_lora,
     device_arguments,
@@ -133,7 +133,6 @@ def build_trainer(
     """Return TRL's trainer over tokenized rows; checkpoints go to `folder`."""
     from datasets import Dataset
     from trl.trainer.sft_config import SFTConfig as Arguments
-    from trl.trainer.sft_trainer import SFTTrainer
 
     passes = micro_batches(model, config.batch_size)
     arguments = Arguments(
@@ -148,16 +147,29 @@ def build_trainer(
         max_grad_norm=1.0,
         max_length=None,
         packing=False,
-        save_strategy="steps",
-        save_steps=config.checkpoint_steps,
-        save_total_limit=2,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        report_to="none",
-        disable_tqdm=True,
         seed=sub_seed(seed, "sft", "trainer"),
         data_seed=sub_seed(seed, "sft", "batches"),
+        **record_arguments(config.checkpoint_steps),
         **device_arguments(model),
     )
     dataset = Dataset.from_dict({"input_ids": [ids for ids, _ in rows], "labels": [labels for _, labels in rows]})
-    return SFTTrainer(model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer)
+    return _trainer_class()(model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer)
+
+
+def _trainer_class() -> Any:
+    """Return the trainer's class; TRL takes ten seconds to import, so nothing here does before it is needed."""
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    class SupervisedTokensTrainer(SFTTrainer):
+        """SFTTrainer that gives no logits to tokens without a label on a CPU, as TRL itself does on a GPU."""
+
+        def compute_loss(
+            self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            if return_outputs or self.accelerator.num_processes > 1 or self.accelerator.device.type != "cpu":
+                return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            policy = model.get_base_model() if hasattr(model, "get_base_model") else model
+            losses_T = supervised_losses(policy, inputs["input_ids"], inputs["labels"])
+            return losses_T.sum() / (len(losses_T) if num_items_in_batch is None else num_items_in_batch)
+
+    return SupervisedTokensTrainer

@@ -15,8 +15,7 @@ from recops.agent.prompts import call_message, tool_message, tool_schemas
 from recops.config.agent import AgentConfig, RewardConfig
 from recops.records import Direction, Episode, Task
 from recops.tools.toolbox import TOOLS, Toolbox
-from recops.train.conversations import IGNORED, encode_conversations, padded
-from recops.train.from_scratch import supervised_loss
+from recops.train.conversations import IGNORED, encode_conversations, padded, supervised_losses
 from recops.train.synthetic import SyntheticEpisodes
 from recops.train.tokenizer import build_tokenizer, render
 from tests.recops.evaluate.small_pipeline import NUM_CANDIDATES, NUM_ITEMS, write_sasrec, write_splits
@@ -105,7 +104,9 @@ def tiny_policy(toolbox: Toolbox, agent: AgentConfig = AGENT, *, steps: int = 60
     generator = np.random.default_rng(1)
     for _ in range(steps):
         rows = encode_conversations(tokenizer, [_draw(source, generator) for _ in range(16)], tool_schemas(agent))
-        loss = supervised_loss(model, padded([ids for ids, _ in rows], 0), padded([one for _, one in rows], IGNORED))
+        loss = supervised_losses(
+            model, padded([ids for ids, _ in rows], 0), padded([one for _, one in rows], IGNORED)
+        ).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

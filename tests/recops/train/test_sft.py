@@ -73,6 +73,18 @@ def test_ten_episodes_can_be_overfitted_and_every_parameter_moves(
     assert not still
 
 
+def test_the_loss_is_trls_though_only_tokens_with_a_label_get_logits(
+    policy: Policy, toolbox: Toolbox, tmp_path: Path
+) -> None:
+    conversations = [messages[: 3 + 2 * (place % 2)] for place, messages in enumerate(_conversations(toolbox, 18))]
+    rows = encode_conversations(policy.tokenizer, conversations, tool_schemas(AGENT))
+    assert len({len(ids) for ids, _ in rows}) > 1
+    trainer = build_trainer(policy.model, policy.tokenizer, rows, SFT, folder=tmp_path, seed=1)
+    batch = trainer.data_collator([{"input_ids": ids, "labels": labels} for ids, labels in rows])
+    theirs = super(type(trainer), trainer).compute_loss(policy.model, dict(batch))
+    assert trainer.compute_loss(policy.model, dict(batch)).item() == pytest.approx(theirs.item(), rel=1e-5)
+
+
 def test_one_batch_of_eight_moves_weights_as_eight_of_one(
     policy_folder: Path, toolbox: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
