@@ -1,6 +1,6 @@
 """Everything that is measured: the baselines, and every system on the same frozen candidates."""
 
-from assets.data import validated_splits
+from assets.data import raw_data, validated_splits
 from assets.policy import base_policy, grpo_model, ppr_model, sft_checkpoint
 from assets.retrieval import sasrec_embeddings
 from assets.stage import TRAINING_POOL, stage_asset
@@ -9,7 +9,7 @@ baselines = stage_asset(
     "baselines",
     group="evaluation",
     kinds={"python", "parquet"},
-    reads=[validated_splits, sasrec_embeddings],
+    reads=[raw_data, validated_splits, sasrec_embeddings],
     pool=TRAINING_POOL,
 )
 evaluation_reports = stage_asset(

@@ -69,7 +69,7 @@ _STAGES = (
         "baselines",
         "recops.evaluate.baselines:run_baselines",
         "reports",
-        reads=("validated_splits", "sasrec_embeddings"),
+        reads=("raw_data", "validated_splits", "sasrec_embeddings"),
         shared=("seed", "agent"),
         description="What a user would pick instead of an agent, on the same frozen candidates.",
     ),

@@ -48,7 +48,7 @@ class Shopper:
         count = 3 + int(generator.poisson(config.interactions_per_user - 3))
         self._open(generator.uniform(-0.2, 0.9) * config.num_days, config, generator)
         days = generator.uniform(max(self.opens, 0.0), min(self.closes, config.num_days), count)
-        return self._shop(np.sort(days), generator)
+        return self.shop(np.sort(days), generator)
 
     def week(self, first_day: float, config: SimulatedStoreConfig, generator: np.random.Generator) -> list[Choice]:
         """Take something within a later week, as often as a user does whose window holds `interactions_per_user`."""
@@ -59,17 +59,14 @@ class Shopper:
         days = generator.uniform(opens, closes, int(generator.poisson(rate * (closes - opens))))
         # A new user is one that takes something as soon as its window opens.
         arrival = [self.opens] if self.opens >= first_day else []
-        return self._shop(np.sort(np.append(arrival, days)), generator)
+        return self.shop(np.sort(np.append(arrival, days)), generator)
 
     def arrive(self, first_day: float, config: SimulatedStoreConfig, generator: np.random.Generator) -> None:
         """Open the window on some day of a later week."""
         self._open(generator.uniform(first_day, first_day + 7), config, generator)
 
-    def _open(self, day: float, config: SimulatedStoreConfig, generator: np.random.Generator) -> None:
-        self.opens = day
-        self.closes = day + generator.uniform(_SHORTEST, _LONGEST) * config.num_days
-
-    def _shop(self, days: NDArray[np.float64], generator: np.random.Generator) -> list[Choice]:
+    def shop(self, days: NDArray[np.float64], generator: np.random.Generator) -> list[Choice]:
+        """Choose something on each of the days, ascending; nothing where everything on sale has been taken."""
         choices = []
         for day in days:
             time = milliseconds_of(day)
@@ -77,6 +74,10 @@ class Shopper:
             if choice is not None:
                 choices.append((choice[0], time, choice[1]))
         return choices
+
+    def _open(self, day: float, config: SimulatedStoreConfig, generator: np.random.Generator) -> None:
+        self.opens = day
+        self.closes = day + generator.uniform(_SHORTEST, _LONGEST) * config.num_days
 
     def _choose(self, day: float, generator: np.random.Generator) -> tuple[int, float | None] | None:
         """Return an item and its rating; None where everything on sale has been taken."""

@@ -16,6 +16,7 @@ from recops.artifacts import write_json
 from recops.config.agent import AgentConfig
 from recops.config.baselines import BaselinesConfig, SystemName
 from recops.errors import InputError
+from recops.evaluate.bounds import write_bounds
 from recops.evaluate.evidence_lists import SINGLE_LISTS, EvidenceLists, evidence_lists
 from recops.evaluate.merging import Fusion, LambdaMart
 from recops.evaluate.ranking import MetricTable, metric_table
@@ -56,6 +57,7 @@ def run_baselines(io: StageIO, config: BaselinesConfig, *, seed: int, agent: Age
         metrics[name] = _metrics(lists, _cut(ranks, agent.num_ranked), config, seed)
     pl.concat(frames).write_parquet(io.out / "rankings.parquet")
     write_json(io.out / "metrics.json", {"seed": seed, "slices": metrics})
+    write_bounds(io, evidence.store, num_ranked=agent.num_ranked, seed=seed)
     return BaselinesReport(
         num_samples={name: content["num_samples"] for name, content in metrics.items()},
         ndcg_at_10={

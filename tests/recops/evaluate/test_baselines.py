@@ -29,7 +29,8 @@ CONFIG = BaselinesConfig(systems=SYSTEMS, bootstrap_draws=100, confidence=0.95)
 def measured(fitted: Path) -> tuple[Path, BaselinesReport]:
     io = stage_io(fitted, "baselines")
     report = run_baselines(io, CONFIG, seed=7, agent=AGENT)
-    assert set(io.opened) == {"validated_splits", "sasrec_embeddings"}
+    assert set(io.opened) == {"validated_splits", "sasrec_embeddings"}  # and no raw_data: there is no truth in it
+    assert not (io.out / "bounds.parquet").exists()
     return io.out, report
 
 
