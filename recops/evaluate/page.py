@@ -18,7 +18,7 @@ from recops.evaluate.browser import ShownEpisode, shown_episodes, shown_position
 from recops.evaluate.curves import panels
 from recops.evaluate.plots import Bar, bars_svg, curves_svg, differences_svg
 from recops.evaluate.systems import MAIN_METRIC, Comparison
-from recops.evaluate.wording import decimal, interval, metric_name, percent, system_name
+from recops.evaluate.wording import decimal, interval, learned_reading, metric_name, percent, system_name
 from recops.metrics import METRICS
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -58,6 +58,7 @@ def render_page(page: Page, store: SampleStore) -> str:
         best=best_by_metric(page.metrics["systems"]),
         best_valid=best_by_metric(page.details["valid"]["systems"]),
         headline=headline(page),
+        learned=_learned(page),
         shown_parts=[part for part in ("warm", "cold") if page.details[part]["systems"]],
         drawings=_drawings(page),
         episodes=_episodes(page, store),
@@ -72,10 +73,22 @@ def best_by_metric(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, float]
 
 
 def headline(page: Page) -> list[str]:
-    """Return what the last agent is worth, in sentences: against the best baseline, then against its predecessor."""
+    """Return what the last agent is worth, in sentences.
+
+    Against the best baseline, then against its predecessor, then between chance and the oracle where there is one.
+    """
     last = page.comparison.agents[-1].name
     mine = [one for one in page.details["differences"] if one["system"] == last]
-    return [one["reading"] for one in sorted(mine, key=lambda one: one["role"] != "best baseline")]
+    sentences = [one["reading"] for one in sorted(mine, key=lambda one: one["role"] != "best baseline")]
+    learned = _learned(page)
+    return [*sentences, learned_reading(last, learned[last]["all"])] if learned else sentences
+
+
+def _learned(page: Page) -> dict[str, dict[str, float]]:
+    """Share of the learnable by system and group of samples, best first; empty where no truth is known."""
+    systems = page.details["learned"].get("systems", {})
+    rows = {name: {group: cell["learned"] for group, cell in groups.items()} for name, groups in systems.items()}
+    return dict(sorted(rows.items(), key=lambda row: -row[1]["all"]))
 
 
 def _named(rows: Mapping[str, Any]) -> dict[str, Any]:

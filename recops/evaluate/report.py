@@ -15,6 +15,7 @@ from recops.config.agent import AgentConfig
 from recops.config.evaluation_reports import EvaluationConfig
 from recops.errors import InputError
 from recops.evaluate.agent import AGENT_STAGES, chosen_samples, kept_or_played, ranking_tasks
+from recops.evaluate.bounds import BOUND_RANKINGS, learned_shares
 from recops.evaluate.curves import read_curves
 from recops.evaluate.details import describe
 from recops.evaluate.page import Page, render_page
@@ -143,6 +144,7 @@ def _write(
     num_ranked = scene.agent.num_ranked
     details = describe(comparison, store, scene.agent.tools, num_ranked=num_ranked, config=config, seed=seed)
     details["valid"] = _valid_metrics(scene, valid)
+    details["learned"] = _learned(scene, comparison)
     curves = read_curves(scene.folders)
     write_json(out / "metrics.json", metrics)
     write_json(out / "details.json", details)
@@ -158,6 +160,17 @@ def _valid_metrics(scene: _Scene, valid: Comparison | None) -> dict[str, Any]:
         return {"num_samples": 0, "systems": {}}
     systems = metrics_by_system(valid, scene.config, scene.agent.num_ranked, scene.seed)
     return {"num_samples": len(valid.sample_ids), "systems": systems}
+
+
+def _learned(scene: _Scene, comparison: Comparison) -> dict[str, Any]:
+    """How far every system has gone from chance to the oracle; nothing where no truth is known."""
+    path = scene.io.input("baselines") / BOUND_RANKINGS
+    if not path.is_file():
+        return {}
+    num_ranked = scene.agent.num_ranked
+    bounds = baseline_systems(pl.read_parquet(path), "test", comparison.sample_ids, num_ranked)
+    ranks = {system.name: system.ranks for system in (*bounds, *comparison.systems)}
+    return learned_shares(scene.evidence.store, comparison.sample_ids, ranks, num_ranked)
 
 
 def _report(metrics: dict[str, Any], details: dict[str, Any]) -> EvaluationReport:

@@ -43,6 +43,12 @@ def interval(low: float, high: float) -> str:
     return f"[{decimal(low)}, {decimal(high)}]"
 
 
+def learned_reading(name: str, share: float) -> str:
+    """Return how far a system has gone from chance to the oracle, in a sentence."""
+    ends = f"0 % is the {metric_name(MAIN_METRIC)} of a random order, 100 % the oracle's"
+    return f"{system_name(name)} has learned {percent(share)} of what can be learned: {ends}."
+
+
 def reading(paired: Paired) -> str:
     """Return what a paired difference shows, in a sentence: a direction only when the interval excludes zero."""
     one, other = system_name(paired.system), system_name(paired.against)

@@ -10,11 +10,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recops.artifacts import write_manifest
 from recops.config.evaluation_reports import EvaluationConfig
 from recops.errors import InputError
 from recops.evaluate import agent as agent_module
 from recops.evaluate.report import EvaluationReport, baseline_systems, run_evaluation
 from recops.metrics import ABSENT
+from recops.paths import Layout
 from recops.records import Episode, Task
 from recops.stage_io import StageIO
 from recops.tools.toolbox import Toolbox
@@ -91,6 +93,29 @@ def test_agents_also_tell_of_invalid_answers_calls_and_copies(evaluate: Evaluate
     assert systems["grpo_model"]["invalid_answers"] == 0.0
     assert systems["grpo_model"]["calls_per_episode"] == 2.0
     assert systems["grpo_model"]["copies_one_tool"] == 0.0
+
+
+def test_systems_stand_between_chance_and_the_oracle_where_a_truth_is_known(evaluate: Evaluate, tmp_path: Path) -> None:
+    baselines = Layout(tmp_path, "small").artefact("baselines")
+    _, plain, _ = evaluate("plain")
+    assert json.loads((plain / "details.json").read_text())["learned"] == {}
+    assert "learned" not in (plain / "report.html").read_text()
+    ranks = pl.read_parquet(baselines / "rankings.parquet").filter(pl.col("system") == "sasrec")
+    oracle = ranks.with_columns(pl.lit("oracle").alias("system"), pl.lit(0, pl.Int32).alias("rank"))
+    oracle.write_parquet(baselines / "bounds.parquet")
+    write_manifest(baselines, {})
+    report, out, _ = evaluate("known")
+    learned = json.loads((out / "details.json").read_text())["learned"]
+    chance = sum(NDCG.get(rank, 1 / np.log2(rank + 2)) for rank in range(4)) / 6
+    assert learned["chance"] == pytest.approx(chance)
+    assert learned["systems"]["oracle"]["all"] == {"ndcg@10": 1.0, "learned": 1.0}
+    assert learned["systems"]["sft_checkpoint"]["all"]["learned"] == pytest.approx((NDCG[1] - chance) / (1 - chance))
+    assert learned["num_samples"].keys() == {"all", "content", "popularity"}
+    assert report.best_system != "oracle"  # nobody can pick it
+    assert "oracle" not in report.systems
+    page = (out / "report.html").read_text()
+    assert "How much of what can be learned was learned" in page
+    assert f"PPR has learned {100 * learned['systems']['ppr_model']['all']['learned']:.1f} %" in page
 
 
 def test_a_baseline_list_is_cut_where_an_agents_list_ends(evaluate: Evaluate) -> None:
