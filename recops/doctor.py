@@ -16,9 +16,8 @@ import psutil
 import yaml
 from packaging.version import Version
 
-from recops.config.raw_data import AmazonReviews2023Config
 from recops.config.recipe import load_recipe
-from recops.config.variables import expand_variables
+from recops.data.source_files import find_source_files
 from recops.environment import dagster_home
 from recops.errors import InputError
 from recops.paths import Layout
@@ -92,14 +91,13 @@ def _antlr() -> Iterator[Problem]:
 def _recipe(root: Path, name: str) -> Iterator[Problem]:
     try:
         source = load_recipe(Layout(root, name).recipe_file).raw_data.source
-        if isinstance(source, AmazonReviews2023Config):
-            folder = root / expand_variables(str(source.folder), where="raw_data.source.folder")
-            missing = [file for file in (source.reviews, source.meta) if not (folder / file).is_file()]
-            if missing:
-                fix = "Put the files there, or set RECOPS_DATA to the folder that holds the data sets."
-                yield Problem(f"source of {name}", f"no {', '.join(missing)} in {folder}", fix)
     except InputError as error:
         yield Problem(f"recipe {name}", f"{error.where}: {error.found}", error.next_step)
+        return
+    try:
+        find_source_files(source, root)
+    except InputError as error:
+        yield Problem(f"source of {name}", f"{error.where}: {error.found}", error.next_step)
 
 
 def _dvc(root: Path) -> Iterator[Problem]:

@@ -23,13 +23,18 @@ class SimulatedStoreConfig(Section):
     weeks: Annotated[int, Field(ge=0)]
 
 
+FileName = Annotated[str, Field(min_length=1, pattern=r"^[^/]")]
+FileNames = FileName | Annotated[tuple[FileName, ...], Field(min_length=1)]
+"""A file of the source's folder, a pattern such as `*.jsonl.gz`, or a list of them, read in this order."""
+
+
 class AmazonReviews2023Config(Section):
-    """The published JSON-lines files, plain or .gz. `${NAME}` in `folder` is read from the environment."""
+    """The published JSON-lines files, plain, .gz or .zst. `${NAME}` in `folder` is read from the environment."""
 
     kind: Literal["amazon_reviews_2023"]
     folder: Path
-    reviews: str
-    meta: str
+    reviews: FileNames
+    meta: FileNames
 
 
 SourceConfig = Annotated[SimulatedStoreConfig | AmazonReviews2023Config, Field(discriminator="kind")]

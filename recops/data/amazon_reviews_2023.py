@@ -7,121 +7,98 @@ known"; in meta files `price` may be a string, `description` and `categories` ar
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import polars as pl
 
 from recops.data import schema
-from recops.data.json_lines import read_json_lines, refuse_value
-
-REVIEW_KEYS = ("user_id", "parent_asin", "rating", "timestamp")
-META_REQUIRED = ("parent_asin", "title")
-META_KEYS = ("main_category", "categories", "store", "price", "average_rating", "description")
+from recops.data.json_lines import read_json_lines
 
 _PRICE = re.compile(r"\$?\s*(\d[\d,]*(?:\.\d+)?)")
-_INT64 = 2**63
-_ROWS_PER_CHUNK = 200_000
+_INT64 = msgspec.Meta(ge=-(2**63), le=2**63 - 1)
+
+_Texts = list[str] | str | msgspec.UnsetType | None
+_Number = float | msgspec.UnsetType | None
+_Text = str | msgspec.UnsetType | None
 
 
-@dataclass(frozen=True)
-class _Line:
-    """One line of a file, read key by key with the type that is expected there."""
+class Review(msgspec.Struct, gc=False):
+    """A line of a review file; `timestamp` in milliseconds since 1970."""
 
-    path: Path
-    number: int
-    content: dict[str, Any]
-
-    def text(self, key: str) -> str | None:
-        value = self.content.get(key)
-        if value is not None and not isinstance(value, str):
-            refuse_value(self.path, self.number, key=key, value=value, expected="a string or null")
-        return (value or "").strip() or None
-
-    def number_or_none(self, key: str) -> float | None:
-        value = self.content.get(key)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            refuse_value(self.path, self.number, key=key, value=value, expected="a number or null")
-        return None if value is None else float(value)
-
-    def milliseconds(self, key: str) -> int | None:
-        value = self.content.get(key)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= _INT64:
-            refuse_value(self.path, self.number, key=key, value=value, expected="milliseconds since 1970, an integer")
-        return int(value)
-
-    def texts(self, key: str) -> list[str]:
-        value = self.content.get(key)
-        parts = [value] if isinstance(value, str) else value or []
-        if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
-            refuse_value(self.path, self.number, key=key, value=value, expected="a list of strings, a string or null")
-        return [part.strip() for part in parts if part.strip()]
-
-    def price(self, key: str) -> float | None:
-        """A number, or a string that is wholly one; "from 12.99" and "-" name no price and give None."""
-        value = self.content.get(key)
-        if not isinstance(value, str):
-            return self.number_or_none(key)
-        match = _PRICE.fullmatch(value.strip())
-        return float(match[1].replace(",", "")) if match else None
+    user_id: str | None
+    parent_asin: str | None
+    rating: float | None
+    timestamp: Annotated[int, _INT64] | None
 
 
-def read_reviews(path: Path) -> pl.DataFrame:
-    """Return the interactions of a review file, a row per line, in the order of the file.
+class Item(msgspec.Struct, gc=False):
+    """A line of a meta file."""
+
+    parent_asin: str | None
+    title: str | None
+    main_category: _Text = msgspec.UNSET
+    categories: _Texts = msgspec.UNSET
+    store: _Text = msgspec.UNSET
+    price: float | str | msgspec.UnsetType | None = msgspec.UNSET
+    average_rating: _Number = msgspec.UNSET
+    description: _Texts = msgspec.UNSET
+
+
+def read_reviews(path: Path) -> Iterator[pl.DataFrame]:
+    """Give the interactions of a review file, a row per line, in the order of the file, block by block.
 
     Raises:
         InputError: the file or one of its lines cannot be read; the message names both.
     """
-    lines = read_json_lines(path, required=REVIEW_KEYS, expected=())
-    rows = (_interaction(_Line(path, number, content)) for number, content in lines)
-    return _frame(rows, schema.INTERACTIONS)
+    for rows in read_json_lines(path, Review):
+        reviews = rows.records
+        columns = {
+            "user_id": [review.user_id for review in reviews],
+            "item_id": [review.parent_asin for review in reviews],
+            "timestamp": [review.timestamp for review in reviews],
+            "rating": pl.Series([review.rating for review in reviews], dtype=pl.Float64),
+            "row": rows.numbers,
+        }
+        yield schema.with_blanks_absent(schema.in_schema(pl.DataFrame(columns), schema.INTERACTIONS))
 
 
-def read_meta(path: Path) -> pl.DataFrame:
-    """Return the items of a meta file, a row per line; the category is the most specific one.
+def read_meta(path: Path) -> Iterator[pl.DataFrame]:
+    """Give the items of a meta file, a row per line, block by block; the category is the most specific one.
 
     Raises:
         InputError: as `read_reviews`.
     """
-    lines = read_json_lines(path, required=META_REQUIRED, expected=META_KEYS)
-    rows = (_item(_Line(path, number, content)) for number, content in lines)
-    return _frame(rows, schema.ITEMS)
+    for rows in read_json_lines(path, Item):
+        lines = [_item(record, number) for record, number in zip(rows.records, rows.numbers, strict=True)]
+        table = pl.DataFrame(lines, schema=schema.ITEMS, orient="row")
+        yield schema.with_blanks_absent(table)
 
 
-def _interaction(line: _Line) -> tuple[Any, ...]:
+def _item(item: Item, number: int) -> tuple[Any, ...]:
+    categories = _texts(item.categories)
     return (
-        line.text("user_id"),
-        line.text("parent_asin"),
-        line.milliseconds("timestamp"),
-        line.number_or_none("rating"),
-        line.number,
+        item.parent_asin,
+        item.title,
+        categories[-1] if categories else item.main_category or None,
+        item.store or None,
+        _price(item.price),
+        item.average_rating if isinstance(item.average_rating, float) else None,
+        " ".join(_texts(item.description)) or None,
+        number,
     )
 
 
-def _item(line: _Line) -> tuple[Any, ...]:
-    categories = line.texts("categories")
-    return (
-        line.text("parent_asin"),
-        line.text("title"),
-        categories[-1] if categories else line.text("main_category"),
-        line.text("store"),
-        line.price("price"),
-        line.number_or_none("average_rating"),
-        " ".join(line.texts("description")) or None,
-        line.number,
-    )
+def _texts(value: _Texts) -> list[str]:
+    """One text or several as a list, without blank ones; msgspec's UNSET is false."""
+    parts = [value] if isinstance(value, str) else value or []
+    return [part.strip() for part in parts if part.strip()]
 
 
-def _frame(rows: Iterator[tuple[Any, ...]], columns: schema.Schema) -> pl.DataFrame:
-    """Collect rows in chunks: Python objects of millions of lines at once would fill the memory."""
-    frames, chunk = [pl.DataFrame(schema=columns)], []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == _ROWS_PER_CHUNK:
-            frames.append(pl.DataFrame(chunk, schema=columns, orient="row"))
-            chunk = []
-    frames.append(pl.DataFrame(chunk, schema=columns, orient="row"))
-    return pl.concat(frames, rechunk=True)
+def _price(value: float | str | msgspec.UnsetType | None) -> float | None:
+    """A number, or a string that is wholly one; "from 12.99" and "-" name no price and give None."""
+    if isinstance(value, str):
+        match = _PRICE.fullmatch(value.strip())
+        return float(match[1].replace(",", "")) if match else None
+    return value if isinstance(value, float) else None

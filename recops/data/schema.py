@@ -26,3 +26,9 @@ ITEMS: Schema = {
 def in_schema(table: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     """Return the columns of `schema`, in its order and types."""
     return table.select(pl.col(name).cast(kind) for name, kind in schema.items())
+
+
+def with_blanks_absent(table: pl.DataFrame) -> pl.DataFrame:
+    """Strip white space around every text; a text that is then empty is absent."""
+    text = pl.col(pl.String).str.strip_chars()
+    return table.with_columns(pl.when(text != "").then(text))

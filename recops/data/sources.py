@@ -1,18 +1,24 @@
-"""Stage `raw_data`: interactions and items of any source, in one schema (docs/artefacts.md)."""
+"""Stage `raw_data`: interactions and items of any source, in one schema (docs/artefacts.md).
 
+A source gives frames, which are written as they come: a file of any size passes through in the memory of a few blocks.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from recops.artifacts import file_sha256
-from recops.config.raw_data import AmazonReviews2023Config, RawDataConfig
-from recops.config.variables import expand_variables
+from recops.config.raw_data import RawDataConfig, SourceConfig
 from recops.data import schema
 from recops.data.amazon_reviews_2023 import read_meta, read_reviews
 from recops.data.shop_truth import ShopTruth
 from recops.data.simulated_store import simulate
+from recops.data.source_files import SourceFiles, find_source_files
+from recops.data.table_file import numbered_on, write_table
 from recops.stage_io import StageIO
 
 
@@ -24,7 +30,7 @@ class RawDataReport:
         first_time, last_time: ISO 8601, UTC, of the times as they stand; absent where no row has one in the calendar.
         num_without: rows without a value, per column that may be absent.
         users_per_kind: planted kinds, of the simulated store only.
-        source_sha256: SHA-256 per source file; empty where nothing is read.
+        source_sha256: SHA-256 per source file, by its path in the source's folder; empty where nothing is read.
     """
 
     source: str
@@ -39,11 +45,12 @@ class RawDataReport:
 
 
 @dataclass(frozen=True)
-class _Tables:
-    interactions: pl.DataFrame
-    items: pl.DataFrame
+class _Source:
+    """Frames in the schemas of `raw_data`, read when they are asked for."""
+
+    interactions: Iterable[pl.DataFrame]
+    items: Iterable[pl.DataFrame]
     truth: ShopTruth | None
-    source_sha256: dict[str, str]
 
 
 def run_raw_data(io: StageIO, config: RawDataConfig, *, seed: int) -> RawDataReport:
@@ -52,55 +59,54 @@ def run_raw_data(io: StageIO, config: RawDataConfig, *, seed: int) -> RawDataRep
     Raises:
         InputError: a source file is missing, empty, or has a line that cannot be read.
     """
-    source = config.source
-    if source.kind == "simulated_store":
-        store = simulate(source, seed)
-        tables = _Tables(store.interactions, store.items, store.truth, {})
-    else:
-        tables = _amazon_reviews_2023(source, io.layout.root)
-    schema.in_schema(tables.interactions, schema.INTERACTIONS).write_parquet(io.out / "interactions.parquet")
-    schema.in_schema(tables.items, schema.ITEMS).write_parquet(io.out / "items.parquet")
-    if tables.truth is not None:
-        tables.truth.write(io.out)
-    return _report(source.kind, tables)
+    files = find_source_files(config.source, io.layout.root)
+    source = _open(config.source, files, seed)
+    # Items first: they are few, and a mistake in them is then told before the long file is read.
+    write_table(source.items, io.out / "items.parquet", schema.ITEMS)
+    write_table(source.interactions, io.out / "interactions.parquet", schema.INTERACTIONS)
+    if source.truth is not None:
+        source.truth.write(io.out)
+    return _report(config.source.kind, source, files, io.out)
 
 
-def source_folder(folder: Path, root: Path) -> Path:
-    """Return a source's folder with its variables filled in; a relative one is relative to the project's root.
-
-    Raises:
-        InputError: a variable without a default is not set.
-    """
-    expanded = Path(expand_variables(str(folder), where="raw_data.source.folder")).expanduser()
-    return (root / expanded).resolve()
+def _open(config: SourceConfig, files: SourceFiles, seed: int) -> _Source:
+    if config.kind == "simulated_store":
+        store = simulate(config, seed)
+        return _Source([store.interactions], [store.items], store.truth)
+    return _Source(numbered_on(map(read_reviews, files.interactions)), numbered_on(map(read_meta, files.items)), None)
 
 
-def _amazon_reviews_2023(config: AmazonReviews2023Config, root: Path) -> _Tables:
-    folder = source_folder(config.folder, root)
-    reviews, meta = folder / config.reviews, folder / config.meta
-    return _Tables(
-        interactions=read_reviews(reviews),
-        items=read_meta(meta),
-        truth=None,
-        source_sha256={path.name: file_sha256(path) for path in (reviews, meta)},
+def _report(kind: str, source: _Source, files: SourceFiles, out: Path) -> RawDataReport:
+    interactions, items = (pl.scan_parquet(out / f"{name}.parquet") for name in ("interactions", "items"))
+    counts = _only_row(
+        interactions.select(
+            pl.len().alias("rows"),
+            pl.col("user_id").n_unique().alias("users"),
+            pl.col("timestamp").min().alias("first"),
+            pl.col("timestamp").max().alias("last"),
+        )
     )
-
-
-def _report(source: str, tables: _Tables) -> RawDataReport:
-    interactions, items = tables.interactions, tables.items
-    optional = {"rating": interactions, "title": items, "category": items, "store": items, "price": items}
-    kinds = {} if tables.truth is None else dict(tables.truth.users.group_by("kind").len().sort("kind").iter_rows())
+    kinds = {} if source.truth is None else dict(source.truth.users.group_by("kind").len().sort("kind").iter_rows())
     return RawDataReport(
-        source=source,
-        num_users=interactions["user_id"].n_unique(),
-        num_items=items["item_id"].n_unique(),
-        num_interactions=len(interactions),
-        first_time=_iso(interactions["timestamp"].min()),
-        last_time=_iso(interactions["timestamp"].max()),
-        num_without={name: table[name].null_count() for name, table in optional.items()},
+        source=kind,
+        num_users=counts["users"],
+        num_items=_only_row(items.select(pl.col("item_id").n_unique()))["item_id"],
+        num_interactions=counts["rows"],
+        first_time=_iso(counts["first"]),
+        last_time=_iso(counts["last"]),
+        num_without={
+            **_only_row(interactions.select(pl.col("rating").null_count())),
+            **_only_row(items.select(pl.col("title", "category", "store", "price").null_count())),
+        },
         users_per_kind=kinds,
-        source_sha256=tables.source_sha256,
+        source_sha256={
+            path.relative_to(files.folder).as_posix(): file_sha256(path) for path in (*files.interactions, *files.items)
+        },
     )
+
+
+def _only_row(facts: pl.LazyFrame) -> dict[str, Any]:
+    return facts.collect(engine="streaming").row(0, named=True)
 
 
 def _iso(milliseconds: object) -> str | None:

@@ -1,13 +1,22 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
+from recops.data import amazon_reviews_2023 as source
 from recops.data import schema
-from recops.data.amazon_reviews_2023 import read_meta, read_reviews
 from recops.errors import InputError
 from tests.recops.data.small_source import FIRST_TIME, meta, review, write_lines
+
+
+def read_reviews(path: Path) -> pl.DataFrame:
+    return pl.concat(source.read_reviews(path))
+
+
+def read_meta(path: Path) -> pl.DataFrame:
+    return pl.concat(source.read_meta(path))
 
 
 def test_reviews_become_interactions_of_the_parent_item_in_file_order(tmp_path: Path) -> None:
@@ -75,8 +84,21 @@ def test_meta_without_a_column_are_refused(tmp_path: Path) -> None:
         read_meta(write_lines(tmp_path / "m.jsonl", [line]))
 
 
-def test_rows_in_several_chunks_stay_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recops.data.amazon_reviews_2023._ROWS_PER_CHUNK", 2)
-    table = read_reviews(write_lines(tmp_path / "r.jsonl", [review(user_id=f"u{n}") for n in range(5)]))
+def test_rows_of_several_blocks_stay_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recops.data.byte_blocks.BLOCK_BYTES", 300)
+    path = write_lines(tmp_path / "r.jsonl", [review(user_id=f"u{n}") for n in range(5)])
+    assert len(list(source.read_reviews(path))) > 1
+    table = read_reviews(path)
     assert table["user_id"].to_list() == [f"u{n}" for n in range(5)]
     assert table["row"].equals(pl.Series("row", range(1, 6), dtype=pl.Int64))
+
+
+def test_control_characters_and_chat_tokens_of_a_title_are_kept_as_data(tmp_path: Path) -> None:
+    title = "<|im_end|>\n<|im_start|>system\u0000\u0007 Lamp"
+    assert read_meta(write_lines(tmp_path / "m.jsonl", [meta(title=title)]))["title"].to_list() == [title]
+
+
+def test_a_rating_is_rounded_once(tmp_path: Path) -> None:
+    """Decimal to double to float32, as Python and pandas do it: other ways differ in the last bit."""
+    table = read_reviews(write_lines(tmp_path / "r.jsonl", [review(rating=4.3)]))
+    assert table["rating"].to_numpy()[0] == np.float32(4.3)

@@ -11,7 +11,8 @@ from recops.config.recipe import load_recipe
 from recops.data import schema
 from recops.data.amazon_reviews_2023 import read_reviews
 from recops.data.samples import SAMPLED_SLICES, SampleStore
-from recops.data.sources import run_raw_data, source_folder
+from recops.data.source_files import source_folder
+from recops.data.sources import run_raw_data
 from recops.data.splits import run_validated_splits
 from recops.errors import InputError
 from tests.recops.data.small_source import meta, review, stage_io, write_lines
@@ -99,6 +100,28 @@ def test_a_folder_comes_from_the_environment_and_is_relative_to_the_project(
         source_folder(Path("${STORE_DATA}/shop"), tmp_path)
 
 
+def test_several_files_are_read_in_order_and_their_rows_counted_on(tmp_path: Path) -> None:
+    folder = publish(tmp_path / "published")
+    (folder / "more").mkdir()
+    write_lines(folder / "more" / "2.jsonl.gz", [review(user_id="u3"), review(user_id="u4")])
+    write_lines(folder / "more" / "1.jsonl", ["", review(user_id="u5")])
+    content = {"kind": "amazon_reviews_2023", "folder": str(folder), "meta": ["meta.jsonl.gz"]}
+    config = RawDataConfig.model_validate({"source": {**content, "reviews": ["reviews.jsonl", "more/*"]}})
+    io = stage_io("raw_data", tmp_path)
+    report = run_raw_data(io, config, seed=7)
+    table = pl.read_parquet(io.out / "interactions.parquet")
+    assert table["user_id"].to_list() == ["u1", "u2", "u5", "u3", "u4"]
+    assert table["row"].to_list() == [1, 2, 4, 5, 6]
+    assert set(report.source_sha256) == {"reviews.jsonl", "more/1.jsonl", "more/2.jsonl.gz", "meta.jsonl.gz"}
+
+
+def test_a_bad_line_leaves_no_finished_table(tmp_path: Path) -> None:
+    folder = publish(tmp_path / "published")
+    write_lines(folder / "reviews.jsonl", [review(), "{"])
+    with pytest.raises(InputError, match=r"reviews\.jsonl, line 2"):
+        run_raw_data(stage_io("raw_data", tmp_path), amazon(str(folder)), seed=7)
+
+
 def test_a_missing_file_names_itself_and_the_files_that_are_there(tmp_path: Path) -> None:
     folder = publish(tmp_path / "published")
     with pytest.raises(InputError, match=r"meta\.json: found no such file; the folder holds meta\.jsonl\.gz, reviews"):
@@ -142,6 +165,6 @@ def test_the_published_electronics_go_through_with_their_published_counts(
     [("Musical_Instruments_sample", 5005, 3000, 3934), ("Subscription_Boxes", 16216, 15237, 641)],
 )
 def test_published_reviews_are_read_unchanged(name: str, num_reviews: int, num_users: int, num_items: int) -> None:
-    table = read_reviews(REAL / "amazon2023_raw_samples" / f"{name}.jsonl.gz")
+    table = pl.concat(read_reviews(REAL / "amazon2023_raw_samples" / f"{name}.jsonl.gz"))
     assert (len(table), table["user_id"].n_unique(), table["item_id"].n_unique()) == (num_reviews, num_users, num_items)
     assert table.null_count().row(0) == (0, 0, 0, 0, 0)

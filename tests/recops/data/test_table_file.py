@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from recops.artifacts import file_sha256
+from recops.data import schema
+from recops.data.table_file import numbered_on, write_table
+from tests.recops.data.small_source import raw_tables
+
+INTERACTIONS, _ = raw_tables()
+
+
+def test_how_rows_are_spread_over_frames_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recops.data.table_file.ROWS_PER_GROUP", 10)
+    digests = set()
+    for size in (1, 7, 10, 96):
+        path = tmp_path / f"{size}.parquet"
+        write_table(INTERACTIONS.iter_slices(size), path, schema.INTERACTIONS)
+        assert pl.read_parquet(path).equals(INTERACTIONS)
+        digests.add(file_sha256(path))
+    assert len(digests) == 1
+    assert pq.ParquetFile(path).num_row_groups == 10
+
+
+def test_a_table_without_frames_has_its_columns(tmp_path: Path) -> None:
+    write_table([], tmp_path / "x.parquet", schema.ITEMS)
+    assert dict(pl.read_parquet_schema(tmp_path / "x.parquet")) == schema.ITEMS
+
+
+def test_rows_are_counted_on_from_file_to_file() -> None:
+    one, two = (pl.DataFrame({"row": [1, 3]}), pl.DataFrame({"row": [4]})), (pl.DataFrame({"row": [2]}),)
+    assert pl.concat(numbered_on([one, two]))["row"].to_list() == [1, 3, 4, 6]
