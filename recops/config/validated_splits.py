@@ -3,9 +3,11 @@
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from recops.config.section import Section
+
+MAX_CANDIDATES = 100
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 FittedOn = Literal["tool_fit", "training"]
@@ -64,14 +66,27 @@ class LeaveOneOutConfig(Section):
 SplitConfig = Annotated[TemporalConfig | LeaveOneOutConfig, Field(discriminator="kind")]
 
 
+Negatives = Literal["uniform", "popularity", "sasrec_hard"]
+
+
 class CandidatesConfig(Section):
     """Frozen candidate sets: the target and `num_candidates - 1` negatives outside the user's history.
 
-    `negatives`: every item alike, or in proportion to how often it was taken.
+    `negatives`: every item alike, in proportion to how often it was taken, or hard ones: what SASRec ranks highest.
     """
 
-    num_candidates: Annotated[int, Field(ge=2, le=100)]
-    negatives: Literal["uniform", "popularity"]
+    num_candidates: Annotated[int, Field(ge=2)]
+    negatives: Negatives
+
+    @field_validator("num_candidates", mode="before")
+    @classmethod
+    def _closed_set(cls, value: object) -> object:
+        if value == "full" or (isinstance(value, int) and value > MAX_CANDIDATES):
+            raise ValueError(
+                f"an agent ranks a closed set of at most {MAX_CANDIDATES}, each named in its answer, never the whole "
+                "catalogue; the stage baselines ranks that for the systems that can"
+            )
+        return value
 
 
 class WindowConfig(Section):

@@ -20,8 +20,8 @@ from recops.errors import InputError
 Items = NDArray[np.int32]
 
 _MAX_ROUNDS = 32
-_RACE, _SHUFFLE = np.uint64(0x5851F42D4C957F2D), np.uint64(0x14057B7EF767814F)
-"""What sets the bits of these two purposes apart from those of the sequence."""
+_RACE, _SHUFFLE, _POOL = (np.uint64(mark) for mark in (0x5851F42D4C957F2D, 0x14057B7EF767814F, 0xD1342543DE82EF95))
+"""What sets the bits of these purposes apart from those of the sequence."""
 
 
 class ItemOdds:
@@ -87,6 +87,22 @@ def draw_candidates(moments: Moments, count: int, *, odds: ItemOdds, taken: Take
     negatives_SN = _draw_negatives(moments, count - has_target, odds=odds, taken=taken)
     drawn_SC = np.column_stack([moments.targets, negatives_SN]) if has_target else negatives_SN
     return _shuffled(moments.keys, drawn_SC)
+
+
+def draw_from_pools(moments: Moments, pools_SP: Items, count: int) -> Items:
+    """Return the target and negatives from each sample's own pool, all of its items alike, in shuffled order: (S, C).
+
+    Args:
+        moments: who is asked and when, each with a target.
+        pools_SP: items that may be negatives, at least C - 1 in each row; 0 stands for none.
+        count: C.
+    """
+    random_SP = bits(mix64(moments.keys ^ _POOL)[:, None], pools_SP.astype(np.int64)) >> np.uint64(1)
+    random_SP[pools_SP == 0] = np.iinfo(np.uint64).max
+    chosen_SN = np.argsort(random_SP, axis=1, kind="stable")[:, : count - 1]
+    negatives_SN = np.take_along_axis(pools_SP, chosen_SN, axis=1)
+    assert (negatives_SN > 0).all(), "a pool holds too few items"
+    return _shuffled(moments.keys, np.column_stack([moments.targets, negatives_SN]).astype(np.int32))
 
 
 def _check_enough(moments: Moments, count: int, *, odds: ItemOdds, taken: TakenItems) -> None:

@@ -11,6 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from recops.artifacts import read_json
+from recops.errors import InputError
 from recops.records import Event, Sample, SliceName
 
 SLICE_CODES: dict[SliceName, int] = {"tool_fit": 0, "policy_train": 1, "valid": 2, "test": 3}
@@ -21,6 +23,9 @@ SAMPLED_SLICES: tuple[SliceName, ...] = ("policy_train", "valid", "test")
 
 SLICE_TYPE = pl.Enum(list(SLICE_CODES))
 """Type of the columns `slice`: a byte a row, which reads as a string."""
+
+HARD_CANDIDATES, HARD_FACTS = "hard_candidates.parquet", "hard_candidates.json"
+"""Files of `sasrec_embeddings` that hold the candidates, and their hash, where the recipe asks for hard ones."""
 
 _SLICE_NAMES: tuple[SliceName, ...] = tuple(SLICE_CODES)
 
@@ -35,8 +40,8 @@ class SampleStore:
             `slice_code`: int8 (N,), one of `SLICE_CODES`.
     """
 
-    def __init__(self, splits: Path) -> None:
-        self._samples = _SampleColumns(splits / "samples.parquet")
+    def __init__(self, splits: Path, sasrec: Path | None = None) -> None:
+        self._samples = _SampleColumns(splits / "samples.parquet", _candidates_file(splits, sasrec))
         interactions = splits / "interactions.parquet"
         self.user = _column(interactions, "user", np.int32)
         self.item = _column(interactions, "item", np.int32)
@@ -49,9 +54,17 @@ class SampleStore:
         self._events: dict[int, tuple[Event, ...]] = {}
 
     @classmethod
-    def load(cls, splits: Path) -> "SampleStore":
-        """Read the folder of a `validated_splits` artefact, verified before by `StageIO.input`."""
-        return cls(splits)
+    def load(cls, splits: Path, sasrec: Path | None = None) -> "SampleStore":
+        """Read the folder of a `validated_splits` artefact, verified before by `StageIO.input`.
+
+        Args:
+            splits: the folder.
+            sasrec: folder of `sasrec_embeddings`, where hard candidates lie if the recipe asks for such.
+
+        Raises:
+            InputError: the candidates are hard ones, and are not there.
+        """
+        return cls(splits, sasrec)
 
     @property
     def num_items(self) -> int:
@@ -111,8 +124,8 @@ class SampleStore:
 class _SampleColumns:
     """The table of samples, a column each; row number = sample id."""
 
-    def __init__(self, path: Path) -> None:
-        self.candidates = _column(path, "candidates", np.int32)  # (S, C)
+    def __init__(self, path: Path, candidates: Path) -> None:
+        self.candidates = _column(candidates, "candidates", np.int32)  # (S, C)
         self.user = _column(path, "user", np.int32)
         self.target = _column(path, "target", np.int32)
         self.timestamp = _column(path, "timestamp", np.int64)
@@ -120,6 +133,28 @@ class _SampleColumns:
         self.history_start = _column(path, "history_start", np.int64)
         self.history_end = _column(path, "history_end", np.int64)
         self.target_is_warm = _column(path, "target_is_warm", np.bool_)
+
+
+def frozen_sha256(splits: Path, sasrec: Path) -> str:
+    """Return the hash of the candidates that agents are measured on: equal only for equal test sets."""
+    file = _candidates_file(splits, sasrec)
+    facts = sasrec / HARD_FACTS if file.name == HARD_CANDIDATES else splits / "splits.json"
+    return str(read_json(facts)["candidates_sha256"])
+
+
+def _candidates_file(splits: Path, sasrec: Path | None) -> Path:
+    """The one file with the column `candidates`."""
+    samples = splits / "samples.parquet"
+    if "candidates" in pl.read_parquet_schema(samples):
+        return samples
+    if sasrec is None or not (sasrec / HARD_CANDIDATES).is_file():
+        raise InputError(
+            sasrec or samples,
+            found="no candidates",
+            expected=f"{HARD_CANDIDATES}, for the recipe's negatives are sasrec_hard",
+            next_step="Run the stage sasrec_embeddings again.",
+        )
+    return sasrec / HARD_CANDIDATES
 
 
 def _column(path: Path, name: str, dtype: Any) -> NDArray[Any]:

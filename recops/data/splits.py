@@ -79,15 +79,16 @@ def run_validated_splits(io: StageIO, config: ValidatedSplitsConfig, *, seed: in
         "items_outside_core": len(screened.items) - len(indexed.items),
         **dropped,
     }
-    samples = with_candidates(
-        samples,
-        indexed.interactions,
-        taken,
-        user_ids=indexed.users["user_id"],
-        item_ids=indexed.items["item_id"],
-        config=config.candidates,
-        seed=seed,
-    )
+    if config.candidates.negatives != "sasrec_hard":  # these are drawn where SASRec is: by `sasrec_embeddings`
+        samples = with_candidates(
+            samples,
+            indexed.interactions,
+            taken,
+            user_ids=indexed.users["user_id"],
+            item_ids=indexed.items["item_id"],
+            config=config.candidates,
+            seed=seed,
+        )
     report = _report(indexed, samples, dropped, screened)
     _write(io.out, indexed, samples, screened, report, config)
     return report
@@ -130,12 +131,17 @@ def _report(indexed: _Indexed, samples: pl.DataFrame, dropped: dict[str, int], s
         quarantine=reason_counts(screened.quarantine),
         quarantine_fraction=screened.fractions,
         candidates_sha256=candidates_sha256(
-            samples["candidates"].to_numpy(),
+            samples[_frozen_column(samples)].to_numpy(),
             users_S=samples["user"].to_numpy(),
             times_S=samples["timestamp"].to_numpy(),
             item_ids=indexed.items["item_id"].to_list(),
         ),
     )
+
+
+def _frozen_column(samples: pl.DataFrame) -> str:
+    """What the hash is of: the targets, where candidates are drawn later (and hashed there)."""
+    return "candidates" if "candidates" in samples.columns else "target"
 
 
 def _readable(facts: dict[str, int]) -> dict[str, Any]:
@@ -169,6 +175,7 @@ def _write(
     write_json(out / "validation.json", {"suites": screened.suites, "quarantine": report.quarantine})
     splits = {
         "fitted_slices": FITTED_SLICES[config.split.fitted_on],
+        "candidates": config.candidates.model_dump(),
         "slices": slice_facts(indexed.interactions, samples),
         "dropped": report.dropped,
         "candidates_sha256": report.candidates_sha256,

@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recops.artifacts import read_json, write_json
+from recops.artifacts import write_json
 from recops.config.agent import AgentConfig
 from recops.config.evaluation_reports import EvaluationConfig
+from recops.data.samples import frozen_sha256
 from recops.errors import InputError
 from recops.evaluate.agent import AGENT_STAGES, chosen_samples, kept_or_played, ranking_tasks
 from recops.evaluate.bounds import BOUND_RANKINGS, learned_shares
@@ -83,7 +84,7 @@ def run_evaluation(io: StageIO, config: EvaluationConfig, *, seed: int, agent: A
         "recipe": io.layout.recipe,
         "seed": seed,
         "num_samples": len(comparison.sample_ids),
-        "candidates_sha256": read_json(splits / "splits.json")["candidates_sha256"],
+        "candidates_sha256": frozen_sha256(splits, sasrec),
         "systems": metrics_by_system(comparison, config, agent.num_ranked, seed),
     }
     return _write(scene, comparison, valid, metrics)

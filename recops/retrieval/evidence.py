@@ -55,7 +55,7 @@ class Evidence:
         Raises:
             InputError: a file is missing or damaged, or the two folders do not belong together.
         """
-        store, model = SampleStore.load(splits), load_sasrec(sasrec)
+        store, model = SampleStore.load(splits, sasrec), load_sasrec(sasrec)
         if model.num_items != store.num_items:
             step = "Run the stage sasrec_embeddings again."
             expected = f"{store.num_items}, as in {splits}"

@@ -19,6 +19,7 @@ from recops.config.sasrec_embeddings import SasrecConfig
 from recops.retrieval.checkpoints import newest_checkpoint, read_state, restore, save_checkpoint
 from recops.retrieval.embeddings import EmbeddingFacts, write_embeddings
 from recops.retrieval.fit_data import HeldOut, cut_in_time, read_fit_rows
+from recops.retrieval.hard_candidates import HardFacts, write_hard_candidates
 from recops.retrieval.sasrec import save_sasrec
 from recops.retrieval.training import Training, held_out_ndcg
 from recops.stage_io import StageIO
@@ -71,6 +72,7 @@ class SasrecReport:
     select_loss: float
     refit_loss: float
     embeddings: EmbeddingFacts
+    hard_candidates: HardFacts | None
 
 
 def run_sasrec(io: StageIO, config: SasrecConfig, *, seed: int) -> SasrecReport:
@@ -90,6 +92,7 @@ def run_sasrec(io: StageIO, config: SasrecConfig, *, seed: int) -> SasrecReport:
         training = Training(rows, config, seed)
         _run_phase(io, training, curve, curve.refitted, lambda epoch: _refit_epoch(training, curve, epoch))
         facts = write_embeddings(io.out, training.model, rows, config.batch_size)
+        hard = write_hard_candidates(io.out, splits, training.model, seed=seed)
     save_sasrec(training.model, io.out)
     write_json(io.out / "fit.json", {**asdict(curve), "best_epoch": curve.best_epoch})
     return SasrecReport(
@@ -102,6 +105,7 @@ def run_sasrec(io: StageIO, config: SasrecConfig, *, seed: int) -> SasrecReport:
         select_loss=curve.select_loss[curve.best_epoch - 1],
         refit_loss=curve.refit_loss[-1],
         embeddings=facts,
+        hard_candidates=hard,
     )
 
 

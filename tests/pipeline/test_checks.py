@@ -23,6 +23,12 @@ def test_a_missing_or_repeated_candidate_fails(tmp_path: Path, candidates: list[
     assert (passed, facts["wrong"]) == (False, 1)
 
 
+def test_hard_candidates_are_not_looked_for_before_they_are_drawn(tmp_path: Path) -> None:
+    pl.DataFrame({"target": [3, 1]}).write_parquet(tmp_path / "samples.parquet")
+    passed, facts = one_target_each(tmp_path / "samples.parquet")
+    assert (passed, facts["samples"]) == (True, 2)
+
+
 def test_no_samples_at_all_fail(tmp_path: Path) -> None:
     empty = pl.DataFrame(schema={"target": pl.Int32, "candidates": pl.List(pl.Int32)})
     empty.write_parquet(tmp_path / "samples.parquet")

@@ -9,7 +9,15 @@ from scipy.stats import chisquare
 
 from recops.config.validated_splits import CandidatesConfig
 from recops.data import candidates as module
-from recops.data.candidates import ItemOdds, Items, Moments, candidates_sha256, draw_candidates, item_odds
+from recops.data.candidates import (
+    ItemOdds,
+    Items,
+    Moments,
+    candidates_sha256,
+    draw_candidates,
+    draw_from_pools,
+    item_odds,
+)
 from recops.data.random_bits import sample_keys, text_keys
 from recops.data.taken import TakenItems
 from recops.errors import InputError
@@ -166,3 +174,17 @@ def test_the_hash_is_of_everything_that_makes_a_test_set() -> None:
     assert base == hashed([1, 2])
     assert len({base, hashed([2, 1]), hashed([1, 2], user=1), hashed([1, 2], time=6), hashed([1, 2], ids="ba")}) == 5
     assert len(base) == len(hashlib.sha256().hexdigest())
+
+
+def test_negatives_from_a_pool_are_even_over_it_and_never_its_gaps() -> None:
+    times = 4000
+    keys = text_keys(f"s{number}" for number in range(times))
+    nothing = np.zeros(times, dtype=np.int64)
+    moments = Moments(keys, nothing.astype(np.int32), np.full(times, 9, np.int32), nothing, nothing)
+    pools = np.tile(np.array([3, 0, 5, 7, 0, 11], dtype=np.int32), (times, 1))
+    drawn = draw_from_pools(moments, pools, 3)
+    assert ((drawn == 9).sum(axis=1) == 1).all()
+    counts = np.bincount(drawn.ravel(), minlength=12)
+    assert counts[[3, 5, 7, 11]].sum() == 2 * times
+    assert chisquare(counts[[3, 5, 7, 11]]).pvalue > 0.001
+    assert chisquare(np.bincount(np.nonzero(drawn == 9)[1], minlength=3)).pvalue > 0.001

@@ -170,3 +170,18 @@ def test_a_report_holds_plain_values_only(tmp_path: Path) -> None:
         return type(value) in (int, float, str)
 
     assert plain(dataclasses.asdict(report))
+
+
+def test_hard_candidates_are_left_to_the_stage_that_fits_sasrec(tmp_path: Path) -> None:
+    config = splits_config(candidates={"num_candidates": 5, "negatives": "sasrec_hard"})
+    report, out = run(tmp_path, *raw_tables(), config=config)
+    assert "candidates" not in pl.read_parquet_schema(out / "samples.parquet")
+    asked = read_json(out / "splits.json")["candidates"]
+    assert asked == {"num_candidates": 5, "negatives": "sasrec_hard"}
+    assert report.num_samples == len(pl.read_parquet(out / "samples.parquet"))
+
+
+@pytest.mark.parametrize("num_candidates", ["full", 101, 5000])
+def test_more_candidates_than_an_agent_can_name_are_refused_with_the_reason(num_candidates: Any) -> None:
+    with pytest.raises(ValueError, match="never the whole catalogue; the stage baselines ranks that"):
+        splits_config(candidates={"num_candidates": num_candidates, "negatives": "uniform"})

@@ -81,7 +81,7 @@ def write_splits(folder: Path, rows: pl.DataFrame | None = None) -> Path:
     users = {"user": np.arange(NUM_USERS, dtype=np.int32), "user_id": [f"u{n}" for n in range(NUM_USERS)]}
     pl.DataFrame(users).write_parquet(folder / "users.parquet")
     _samples(rows).write_parquet(folder / "samples.parquet")
-    write_json(folder / "splits.json", {"fitted_slices": ["tool_fit"]})
+    write_json(folder / "splits.json", {"fitted_slices": ["tool_fit"], "candidates": {"negatives": "uniform"}})
     write_manifest(folder, {})
     return folder
 
