@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -12,6 +13,9 @@ from rich.console import Console
 
 from recops import environment, interrupt
 from recops.config.recipe import load_recipe
+from recops.data.download import download
+from recops.data.published import DEFAULT_FOLDER, PUBLISHED_AT, published_urls
+from recops.data.source_files import source_folder
 from recops.doctor import find_problems
 from recops.dvc_file import record_recipe, write_dvc_file
 from recops.errors import InputError
@@ -29,6 +33,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
+fetch_app = typer.Typer(no_args_is_help=True, help="Download published data sets.")
+app.add_typer(fetch_app, name="fetch")
 console = Console()
 
 RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="A file of recipes/, without its ending.")]
@@ -91,6 +97,32 @@ def recommend(
 
     layout = Layout(project_root(), recipe)
     print_recommendation(console, module.recommend(layout, load_recipe(layout.recipe_file), user, policy))
+
+
+@fetch_app.command("amazon-reviews-2023")
+def fetch_amazon_reviews_2023(
+    category: Annotated[str, typer.Option("--category", help="As published, for example Musical_Instruments.")],
+    folder: Annotated[Path, typer.Option(help="Where the files are to lie.")] = Path(DEFAULT_FOLDER),
+    base_url: Annotated[str, typer.Option(help="The address above review_categories/.")] = PUBLISHED_AT,
+    reviews_sha256: Annotated[str | None, typer.Option(help="What the review file must have.")] = None,
+    meta_sha256: Annotated[str | None, typer.Option(help="What the meta file must have.")] = None,
+) -> None:
+    """Download reviews and meta of a category of Amazon Reviews 2023; an interrupted download goes on."""
+    target = source_folder(folder, project_root())
+    expected = {"reviews": reviews_sha256, "meta": meta_sha256}
+    names = {}
+    for part, url in published_urls(category, base_url).items():
+        fetched = download(url, target / url.rpartition("/")[2], sha256=expected[part])
+        names[part] = fetched.path.name
+        verb = "is there already" if fetched.was_there else "fetched"
+        console.print(
+            f"{fetched.path} {verb}: {fetched.num_bytes:,} bytes, SHA-256 {fetched.sha256}",
+            highlight=False,
+            soft_wrap=True,
+            markup=False,
+        )
+    source = f"{{kind: amazon_reviews_2023, folder: {target}, reviews: {names['reviews']}, meta: {names['meta']}}}"
+    console.print(f"In a recipe: raw_data: {{source: {source}}}", highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command()
