@@ -13,7 +13,7 @@ from recops.data import schema
 from recops.data.samples import SLICE_TYPE
 from recops.data.splits import SplitsReport, run_validated_splits
 from recops.errors import InputError
-from tests.recops.data.small_source import numbered, raw_tables, splits_config, stage_io, temporal, write_raw_data
+from tests.recops.data.small_source import DAY, numbered, raw_tables, splits_config, stage_io, temporal, write_raw_data
 
 FILES = ("interactions", "items", "users", "samples", "quarantine")
 
@@ -49,15 +49,24 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_candidates(tm
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_the_files_rows_changes_nothing(tmp_path_factory: pytest.TempPathFactory, random: Any) -> None:
+    """But for equal times of one user: there the order of the file is what tells before from after."""
     interactions, items = raw_tables()
-    shuffled = [
-        numbered(table[random.sample(range(len(table)), len(table))], columns)
-        for table, columns in ((interactions, schema.INTERACTIONS), (items, schema.ITEMS))
-    ]
-    one, first = run(tmp_path_factory.mktemp("one"), interactions, items)
-    two, second = run(tmp_path_factory.mktemp("two"), *shuffled)
+    coarse = interactions.with_columns(pl.col("timestamp") // (20 * DAY) * (20 * DAY))
+    assert coarse.select("user_id", "timestamp").is_duplicated().any()
+    mixed_items = numbered(items[random.sample(range(len(items)), len(items))], schema.ITEMS)
+    one, first = run(tmp_path_factory.mktemp("one"), coarse, items)
+    two, second = run(tmp_path_factory.mktemp("two"), shuffled_keeping_ties(coarse, random), mixed_items)
     assert one == two
     assert hashes(first) == hashes(second)
+
+
+def shuffled_keeping_ties(interactions: pl.DataFrame, random: Any) -> pl.DataFrame:
+    """Shuffle the rows; those of one user and time stay in their order, at whatever places."""
+    mixed = interactions[random.sample(range(len(interactions)), len(interactions))]
+    ordered = mixed.with_columns(pl.col("row").sort().over("user_id", "timestamp"))
+    columns = ["user_id", "timestamp", "row"]
+    rows = ordered.select(columns).join(interactions, on=columns, how="left", maintain_order="left")
+    return numbered(rows.select(interactions.columns), schema.INTERACTIONS)
 
 
 def test_the_report_counts_every_row_once(tmp_path: Path) -> None:
