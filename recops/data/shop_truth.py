@@ -20,13 +20,14 @@ from recops.data.shopper import Shopper, user_id
 from recops.errors import InputError
 
 RULES = "truth_rules.json"
+PLANTED_CASE = "planted_case.parquet"
 
 _FILES = {
     "users": "truth.parquet",
     "items": "truth_items.parquet",
     "waves": "truth_waves.parquet",
     "communities": "truth_communities.parquet",
-    "planted_case": "planted_case.parquet",
+    "planted_case": PLANTED_CASE,
     "complements": "complements.parquet",
     "requests": "requests.parquet",
 }

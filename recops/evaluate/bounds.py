@@ -4,6 +4,7 @@ Shape suffixes: N samples, K candidates.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from recops.artifacts import write_json
 from recops.data.samples import SampleStore
+from recops.data.shop_truth import PLANTED_CASE
 from recops.evaluate.oracle import BOUNDS, Negatives, Oracle
 from recops.metrics import ABSENT, ndcg_at_k
 from recops.records import Sample, SliceName
@@ -34,7 +36,8 @@ def write_bounds(io: StageIO, store: SampleStore, *, num_ranked: int, seed: int)
     """
     if not has_truth(store):
         return
-    oracle = Oracle(io.input("raw_data"), store)
+    raw = io.input("raw_data")
+    oracle = Oracle(raw, store)
     rankings = pl.read_parquet(io.out / "rankings.parquet")
     frames = [_bound_frame(oracle, store, name, _negatives(io), seed) for name in rankings["slice"].unique().sort()]
     bounds = pl.concat(frames)
@@ -44,7 +47,8 @@ def write_bounds(io: StageIO, store: SampleStore, *, num_ranked: int, seed: int)
         ids = part.filter(pl.col("system") == BOUNDS[0])["sample_id"].to_numpy()
         systems = part.partition_by("system", as_dict=True, maintain_order=True)
         ranks = {str(system): rows["rank"].to_numpy() for (system,), rows in systems.items()}
-        slices[str(name)] = learned_shares(store, ids, ranks, num_ranked)
+        shares = learned_shares(store, ids, ranks, num_ranked)
+        slices[str(name)] = {**shares, "planted_case": _planted_samples(raw, store, ids)}
     write_json(io.out / LEARNED, {"slices": slices})
 
 
@@ -92,6 +96,15 @@ def learned_shares(
             for system, of_system in means.items()
         },
     }
+
+
+def _planted_samples(raw: Path, store: SampleStore, sample_ids_N: NDArray[np.int32]) -> list[int]:
+    """Return the samples whose target is a game after another console's accessories, without a word in common."""
+    cases = set(pl.read_parquet(raw / PLANTED_CASE).select("user_id", "item_id", "timestamp").rows())
+    users, items = store.users["user_id"], store.items["item_id"]
+    samples = [store.sample(int(sample_id)) for sample_id in sample_ids_N]
+    named = [(users[sample.user], items[sample.target - 1], sample.timestamp) for sample in samples]
+    return [sample.sample_id for sample, name in zip(samples, named, strict=True) if name in cases]
 
 
 def _ndcg(ranks_N: ArrayLike, num_ranked: int) -> NDArray[np.float64]:

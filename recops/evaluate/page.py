@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -59,6 +60,7 @@ def render_page(page: Page, store: SampleStore) -> str:
         best_valid=best_by_metric(page.details["valid"]["systems"]),
         headline=headline(page),
         learned=_learned(page),
+        planted=_planted(page),
         shown_parts=[part for part in ("warm", "cold") if page.details[part]["systems"]],
         drawings=_drawings(page),
         episodes=_episodes(page, store),
@@ -89,6 +91,12 @@ def _learned(page: Page) -> dict[str, dict[str, float]]:
     systems = page.details["learned"].get("systems", {})
     rows = {name: {group: cell["learned"] for group, cell in groups.items()} for name, groups in systems.items()}
     return dict(sorted(rows.items(), key=lambda row: -row[1]["all"]))
+
+
+def _planted(page: Page) -> list[int]:
+    """Samples of the planted case, where the data has one."""
+    planted: list[int] = page.details["learned"].get("planted_case", [])
+    return planted
 
 
 def _named(rows: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,7 +143,9 @@ def _pair_name(difference: Mapping[str, Any]) -> str:
 
 
 def _episodes(page: Page, store: SampleStore) -> list[ShownEpisode]:
-    """Episodes of the same samples, grouped by sample."""
-    positions = shown_positions(page.comparison, page.config.num_shown_episodes, page.seed)
+    """Episodes of the same samples, grouped by sample; those of the planted case first."""
+    drawn = shown_positions(page.comparison, page.config.num_shown_episodes, page.seed)
+    planted = np.flatnonzero(np.isin(page.comparison.sample_ids, _planted(page)))
+    positions = np.concatenate([planted, np.setdiff1d(drawn, planted)])
     shown = [shown_episodes(agent, positions, store) for agent in page.comparison.agents]
     return [episode for of_sample in zip(*shown, strict=True) for episode in of_sample]

@@ -10,13 +10,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recops.artifacts import write_json
+from recops.artifacts import read_json, write_json
 from recops.config.agent import AgentConfig
 from recops.config.evaluation_reports import EvaluationConfig
 from recops.data.samples import frozen_sha256
 from recops.errors import InputError
 from recops.evaluate.agent import AGENT_STAGES, chosen_samples, kept_or_played, ranking_tasks
-from recops.evaluate.bounds import BOUND_RANKINGS, learned_shares
+from recops.evaluate.bounds import BOUND_RANKINGS, LEARNED, learned_shares
 from recops.evaluate.curves import read_curves
 from recops.evaluate.details import describe
 from recops.evaluate.page import Page, render_page
@@ -164,14 +164,18 @@ def _valid_metrics(scene: _Scene, valid: Comparison | None) -> dict[str, Any]:
 
 
 def _learned(scene: _Scene, comparison: Comparison) -> dict[str, Any]:
-    """How far every system has gone from chance to the oracle; nothing where no truth is known."""
-    path = scene.io.input("baselines") / BOUND_RANKINGS
-    if not path.is_file():
+    """How far every system has gone from chance to the oracle, and the planted cases; empty without a truth."""
+    folder = scene.io.input("baselines")
+    if not (folder / LEARNED).is_file():
         return {}
     num_ranked = scene.agent.num_ranked
-    bounds = baseline_systems(pl.read_parquet(path), "test", comparison.sample_ids, num_ranked)
+    bounds = baseline_systems(pl.read_parquet(folder / BOUND_RANKINGS), "test", comparison.sample_ids, num_ranked)
     ranks = {system.name: system.ranks for system in (*bounds, *comparison.systems)}
-    return learned_shares(scene.evidence.store, comparison.sample_ids, ranks, num_ranked)
+    planted = read_json(folder / LEARNED)["slices"]["test"]["planted_case"]
+    return {
+        **learned_shares(scene.evidence.store, comparison.sample_ids, ranks, num_ranked),
+        "planted_case": sorted(set(planted) & set(comparison.sample_ids.tolist())),
+    }
 
 
 def _report(metrics: dict[str, Any], details: dict[str, Any]) -> EvaluationReport:

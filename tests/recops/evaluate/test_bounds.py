@@ -86,6 +86,16 @@ def test_the_best_single_evidence_is_less_than_60_percent_of_the_way_to_the_orac
 
 
 @pytest.mark.slow
+def test_samples_of_the_planted_case_are_named(uniform: Path) -> None:
+    store, slices = splits(uniform), read_json(stage_io(uniform, "baselines").out / LEARNED)["slices"]
+    raw = stage_io(uniform, "baselines").layout.artefact("raw_data")
+    cases = pl.read_parquet(raw / "planted_case.parquet").select("user_id", "item_id").rows()
+    found = [store.sample(one) for part in ("valid", "test") for one in slices[part]["planted_case"]]
+    assert found
+    assert {(store.users["user_id"][one.user], store.items["item_id"][one.target - 1]) for one in found} <= set(cases)
+
+
+@pytest.mark.slow
 def test_bounds_have_one_rank_per_sample_of_both_slices(uniform: Path) -> None:
     table = pl.read_parquet(stage_io(uniform, "baselines").out / BOUND_RANKINGS)
     for name in BOUNDS:

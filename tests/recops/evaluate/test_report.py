@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recops.artifacts import write_manifest
+from recops.artifacts import write_json, write_manifest
 from recops.config.evaluation_reports import EvaluationConfig
 from recops.errors import InputError
 from recops.evaluate import agent as agent_module
@@ -103,6 +103,8 @@ def test_systems_stand_between_chance_and_the_oracle_where_a_truth_is_known(eval
     ranks = pl.read_parquet(baselines / "rankings.parquet").filter(pl.col("system") == "sasrec")
     oracle = ranks.with_columns(pl.lit("oracle").alias("system"), pl.lit(0, pl.Int32).alias("rank"))
     oracle.write_parquet(baselines / "bounds.parquet")
+    test_ids = ranks.filter(pl.col("slice") == "test")["sample_id"]
+    write_json(baselines / "learned.json", {"slices": {"test": {"planted_case": [test_ids[4], 10_000]}}})
     write_manifest(baselines, {})
     report, out, _ = evaluate("known")
     learned = json.loads((out / "details.json").read_text())["learned"]
@@ -115,6 +117,9 @@ def test_systems_stand_between_chance_and_the_oracle_where_a_truth_is_known(eval
     assert "oracle" not in report.systems
     page = (out / "report.html").read_text()
     assert "How much of what can be learned was learned" in page
+    assert learned["planted_case"] == [test_ids[4]]
+    assert re.findall(r"Sample (\d+) \(planted case\)", page) == [str(test_ids[4])] * len(PLAYED_RANK)
+    assert re.findall(r"<summary>Sample (\d+)", page)[0] == str(test_ids[4])
     assert f"PPR has learned {100 * learned['systems']['ppr_model']['all']['learned']:.1f} %" in page
 
 
