@@ -1,7 +1,7 @@
 """Everything that is measured: the baselines, and every system on the same frozen candidates."""
 
 from assets.data import raw_data, validated_splits
-from assets.policy import base_policy, grpo_model, ppr_model, sft_checkpoint
+from assets.policy import base_policy, grpo_model, llm_baselines, ppr_model, sft_checkpoint
 from assets.retrieval import sasrec_embeddings
 from assets.stage import TRAINING_POOL, stage_asset
 
@@ -16,6 +16,15 @@ evaluation_reports = stage_asset(
     "evaluation_reports",
     group="evaluation",
     kinds={"python", "html"},
-    reads=[validated_splits, sasrec_embeddings, baselines, base_policy, sft_checkpoint, grpo_model, ppr_model],
+    reads=[
+        validated_splits,
+        sasrec_embeddings,
+        baselines,
+        base_policy,
+        sft_checkpoint,
+        grpo_model,
+        ppr_model,
+        llm_baselines,
+    ],
     pool=TRAINING_POOL,
 )

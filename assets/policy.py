@@ -1,4 +1,4 @@
-"""The agent: from a policy that has seen nothing to one that was trained on its own ranking mistakes."""
+"""The agent, from a policy that has seen nothing to one trained on its own ranking mistakes, and its LLM rivals."""
 
 from assets.data import raw_data, validated_splits
 from assets.retrieval import sasrec_embeddings
@@ -36,5 +36,12 @@ ppr_model = stage_asset(
     group="policy",
     kinds=_MODEL,
     reads=[grpo_model, preference_pairs, validated_splits, sasrec_embeddings],
+    pool=TRAINING_POOL,
+)
+llm_baselines = stage_asset(
+    "llm_baselines",
+    group="policy",
+    kinds=_MODEL,
+    reads=[base_policy, validated_splits, sasrec_embeddings],
     pool=TRAINING_POOL,
 )

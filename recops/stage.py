@@ -17,6 +17,7 @@ StageName = Literal[
     "grpo_model",
     "preference_pairs",
     "ppr_model",
+    "llm_baselines",
     "evaluation_reports",
 ]
 STAGE_NAMES: tuple[StageName, ...] = get_args(StageName)
@@ -122,6 +123,14 @@ _STAGES = (
         description="Progressive Preference Refinement: GRPO on the model's own ranking mistakes, both directions.",
     ),
     Stage(
+        "llm_baselines",
+        "recops.train.llm_baselines:run_llm_baselines",
+        "models",
+        reads=("base_policy", "validated_splits", "sasrec_embeddings"),
+        shared=("seed", "agent"),
+        description="LLaRA and S-DPO: the agent's backbone as a ranker without tools, where the recipe wants them.",
+    ),
+    Stage(
         "evaluation_reports",
         "recops.evaluate.report:run_evaluation",
         "reports",
@@ -133,6 +142,7 @@ _STAGES = (
             "sft_checkpoint",
             "grpo_model",
             "ppr_model",
+            "llm_baselines",
         ),
         shared=("seed", "agent"),
         description="Every system on the same frozen test candidates: metrics, tables, plots, one HTML page.",

@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from recops.config.agent import AgentConfig
 from recops.config.baselines import BaselinesConfig
 from recops.config.evaluation_reports import EvaluationConfig
+from recops.config.llm_baselines import LlmBaselinesConfig
 from recops.config.policy import (
     BasePolicyConfig,
     ExpertEpisodesConfig,
@@ -41,6 +42,7 @@ class Recipe(Section):
     grpo_model: GrpoConfig
     preference_pairs: PreferencePairsConfig
     ppr_model: PprConfig
+    llm_baselines: LlmBaselinesConfig
     evaluation_reports: EvaluationConfig
 
 

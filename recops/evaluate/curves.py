@@ -12,6 +12,7 @@ from recops.stage import StageName
 CURVE = "curve.parquet"
 
 _SUPERVISED: tuple[StageName, ...] = ("base_policy", "sft_checkpoint")
+_LLM_BASELINES: tuple[StageName, ...] = ("llm_baselines",)
 _REINFORCED: tuple[StageName, ...] = ("grpo_model", "ppr_model")
 _PANELS: dict[str, tuple[str, tuple[StageName, ...]]] = {
     "Reward": ("reward", _REINFORCED),
@@ -23,6 +24,9 @@ _PANELS: dict[str, tuple[str, tuple[StageName, ...]]] = {
     "Share of groups dropped": ("groups/dropped", _REINFORCED),
     "Share of groups without variance": ("groups/zero_variance", _REINFORCED),
     "Supervised loss": ("loss", _SUPERVISED),
+    "LLaRA: loss": ("llara/loss", _LLM_BASELINES),
+    "S-DPO: loss of SFT": ("s_dpo_sft/loss", _LLM_BASELINES),
+    "S-DPO: preference loss": ("s_dpo/loss", _LLM_BASELINES),
 }
 """Title -> logged name and the stages whose value says something: the loss of GRPO does not, its expectation is 0."""
 

@@ -19,6 +19,7 @@ from recops.evaluate.agent import AGENT_STAGES, chosen_samples, kept_or_played, 
 from recops.evaluate.bounds import BOUND_RANKINGS, LEARNED, learned_shares
 from recops.evaluate.curves import read_curves
 from recops.evaluate.details import describe
+from recops.evaluate.llm_baselines import LlmBaselines
 from recops.evaluate.page import Page, render_page
 from recops.evaluate.systems import MAIN_METRIC, Comparison, System, compare, cut, metrics_by_system
 from recops.evaluate.tables import write_tables
@@ -54,6 +55,7 @@ class _Scene:
     io: StageIO
     evidence: Evidence
     baselines: pl.DataFrame
+    llm_baselines: LlmBaselines
     folders: Mapping[Any, Path]
     config: EvaluationConfig
     agent: AgentConfig
@@ -73,6 +75,7 @@ def run_evaluation(io: StageIO, config: EvaluationConfig, *, seed: int, agent: A
         io=io,
         evidence=Evidence.load(splits, sasrec, agent, seed),
         baselines=pl.read_parquet(io.input("baselines") / BASELINE_RANKINGS),
+        llm_baselines=LlmBaselines.load(io.input("llm_baselines"), sasrec, agent),
         folders={stage: io.input(stage) for stage in AGENT_STAGES},
         config=config,
         agent=agent,
@@ -95,7 +98,8 @@ def _measure(scene: _Scene, slice_name: SliceName, max_samples: int) -> Comparis
     store = scene.evidence.store
     sample_ids = chosen_samples(store, slice_name, max_samples, scene.seed)
     baselines = baseline_systems(scene.baselines, slice_name, sample_ids, scene.agent.num_ranked)
-    return compare(store, sample_ids, [*baselines, *_agents(scene, slice_name, sample_ids)])
+    rivals = scene.llm_baselines.systems(store, sample_ids, slice_name)
+    return compare(store, sample_ids, [*baselines, *rivals, *_agents(scene, slice_name, sample_ids)])
 
 
 def baseline_systems(
@@ -146,7 +150,7 @@ def _write(
     details = describe(comparison, store, scene.agent.tools, num_ranked=num_ranked, config=config, seed=seed)
     details["valid"] = _valid_metrics(scene, valid)
     details["learned"] = _learned(scene, comparison)
-    curves = read_curves(scene.folders)
+    curves = read_curves({**scene.folders, **scene.llm_baselines.curves})
     write_json(out / "metrics.json", metrics)
     write_json(out / "details.json", details)
     write_tables(out, comparison, valid, metrics=metrics, curves=curves)

@@ -8,6 +8,9 @@ _NAMES = {
     "sft_checkpoint": "SFT",
     "grpo_model": "GRPO",
     "ppr_model": "PPR",
+    "llara": "LLaRA",
+    "s_dpo": "S-DPO",
+    "llm_baselines": "LLM baselines",
     "lambdamart": "LambdaMART",
     "item_knn": "Item-kNN",
 }

@@ -1,4 +1,4 @@
-"""What all three trainers share: numbers to MLflow, checkpoints that can be trusted, an orderly stop on a signal."""
+"""What all trainers share: numbers to MLflow, checkpoints that can be trusted, an orderly stop on a signal."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ _LEFT_OUT = ("runtime", "per_second", "step_time", "profiling", "total_flos", "t
 class StageCallback(TrainerCallback):
     """Connects a trainer to its stage: logged values, progress, a manifest per checkpoint, signals."""
 
-    def __init__(self, io: StageIO, meter: Meter, shown: Sequence[str]) -> None:
-        self._io, self._meter, self._shown = io, meter, shown
+    def __init__(self, io: StageIO, meter: Meter, shown: Sequence[str], prefix: str) -> None:
+        self._io, self._meter, self._shown, self._prefix = io, meter, shown, prefix
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
         """Send the step's numbers to the tracker.
@@ -34,7 +34,8 @@ class StageCallback(TrainerCallback):
         for name in ("loss", "grad_norm"):
             if logs and name in logs and not math.isfinite(float(logs[name])):
                 raise FloatingPointError(f"step {state.global_step}: {name} is {logs[name]}; lower the learning rate")
-        self._io.tracker.log_metrics(numbers, step=state.global_step)
+        named = {f"{self._prefix}{name}": value for name, value in numbers.items()}
+        self._io.tracker.log_metrics(named, step=state.global_step)
         if "loss" in numbers:
             self._meter.advance(0, **{name: numbers[name] for name in self._shown if name in numbers})
 
@@ -63,12 +64,15 @@ def record_arguments(checkpoint_steps: int) -> dict[str, Any]:
     }
 
 
-def connect(trainer: Any, io: StageIO, meter: Meter, shown: Sequence[str]) -> None:
-    """Let a trainer report to its stage, and to nothing else: its own lines would come every step."""
+def connect(trainer: Any, io: StageIO, meter: Meter, shown: Sequence[str], prefix: str = "") -> None:
+    """Let a trainer report to its stage, and to nothing else: its own lines would come every step.
+
+    `prefix` tells the numbers of several trainings in one stage apart.
+    """
     from transformers import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(StageCallback(io, meter, shown))
+    trainer.add_callback(StageCallback(io, meter, shown, prefix))
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

@@ -36,6 +36,12 @@ _SMALLER: dict[str, dict[str, Any]] = {
     "grpo_model": {"steps": 2, "samples_per_step": 6, "group_size": 6, "drop_negative_groups": False},
     "preference_pairs": {"num_samples": 20},
     "ppr_model": {"steps": 2, "samples_per_step": 6, "group_size": 6, "drop_negative_groups": False},
+    "llm_baselines": {
+        "batch_size": 8,
+        "checkpoint_steps": 2,
+        "llara": {"steps": 4, "projector_width": 16},
+        "s_dpo": {"sft_steps": 4, "steps": 3, "num_negatives": 3},
+    },
     "evaluation_reports": {"max_samples": 20, "max_valid_samples": 10, "num_shown_episodes": 2, "bootstrap_draws": 100},
 }
 

@@ -39,7 +39,7 @@ def test_every_asset_is_made_and_the_table_is_printed(finished: FinishedRun) -> 
     for name in STAGE_NAMES:
         verify(layout.artefact(name))
         assert f"{name} finished" in finished.output
-    for system in ("random", "sasrec", "sft_checkpoint", "ppr_model"):
+    for system in ("random", "sasrec", "llara", "s_dpo", "sft_checkpoint", "ppr_model"):
         assert system in finished.output
     assert str(layout.artefact("evaluation_reports") / "report.html") in finished.output
 

@@ -100,6 +100,13 @@ def write_baselines(folder: Path, ranks: Mapping[str, int], samples: pl.DataFram
     write_manifest(folder, {})
 
 
+def write_llm_baselines(folder: Path) -> None:
+    """Write `llm_baselines` of a recipe that switches both off."""
+    folder.mkdir(parents=True)
+    write_json(folder / "systems.json", {"systems": []})
+    write_manifest(folder, {})
+
+
 def write_policy(folder: Path, *, offset: float) -> None:
     """Write what evaluation reads of a policy's folder beside the policy itself: its curve."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,6 +123,7 @@ def write_pipeline(root: Path, baseline_ranks: Mapping[str, int]) -> Layout:
     write_baselines(layout.artefact("baselines"), baseline_ranks, pl.read_parquet(splits / "samples.parquet"))
     for number, stage in enumerate(("base_policy", "sft_checkpoint", "grpo_model", "ppr_model")):
         write_policy(layout.artefact(stage), offset=float(number))  # type: ignore[arg-type]
+    write_llm_baselines(layout.artefact("llm_baselines"))
     return layout
 
 
