@@ -44,6 +44,7 @@ def train_labels(
     batch_size: int,
     learning_rate: float,
     checkpoint_steps: int,
+    seed: int,
 ) -> list[dict[str, float]]:
     """Train from the newest checkpoint of `name` on; return the numbers of every step, named `NAME/...`.
 
@@ -63,6 +64,7 @@ def train_labels(
             batch_size=batch_size,
             learning_rate=learning_rate,
             checkpoint_steps=checkpoint_steps,
+            seed=seed,
         )
         trainer = LabelTrainer(loss, model=model, args=arguments, train_dataset=lesson, data_collator=collator)
         connect(trainer, io, meter, shown=("loss",), prefix=f"{name}/")
@@ -83,7 +85,14 @@ def _parts(model: LabelModel) -> list[tuple[str, Any]]:
 
 
 def _arguments(
-    folder: Path, model: LabelModel, *, steps: int, batch_size: int, learning_rate: float, checkpoint_steps: int
+    folder: Path,
+    model: LabelModel,
+    *,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    checkpoint_steps: int,
+    seed: int,
 ) -> TrainingArguments:
     passes = micro_batches(model, batch_size)
     return TrainingArguments(
@@ -105,6 +114,7 @@ def _arguments(
         logging_nan_inf_filter=False,
         report_to="none",
         disable_tqdm=True,
+        seed=seed,
         dataloader_pin_memory=torch.cuda.is_available(),
         **device_arguments(model),
     )

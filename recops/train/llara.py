@@ -1,4 +1,4 @@
-"""LLaRA (Liao et al. 2024, arXiv 2312.02445): a language model that reads SASRec's item embeddings beside the text.
+"""LLaRA (Liao and others 2024, arXiv 2312.02445): a language model that reads SASRec's item embeddings beside the text.
 
 A projector maps each item's embedding to where the model expects a token's vector. Prompts go from text to hybrid over
 the training, so that the task is learned from words before the new modality comes in.
@@ -62,6 +62,7 @@ def train_llara(run: BaselineRun, config: LlaraConfig) -> tuple[LlaraReport, lis
         batch_size=batch_size,
         learning_rate=config.learning_rate,
         checkpoint_steps=run.config.checkpoint_steps,
+        seed=seed,
     )
     folder = run.save(LLARA, model, policy.tokenizer)
     losses = [entry[f"{LLARA}/loss"] for entry in curve if f"{LLARA}/loss" in entry]

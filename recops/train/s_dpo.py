@@ -1,4 +1,4 @@
-"""S-DPO (Chen et al. 2024, arXiv 2406.09215): SFT on text prompts, then softmax preference over several negatives.
+"""S-DPO (Chen and others 2024, arXiv 2406.09215): SFT on text prompts, then softmax preference over several negatives.
 
 TRL's trainers compare a chosen answer with one rejected; here one forward pass gives the probabilities of all labels.
 The reference is the SFT model. It never changes, and neither do the examples, so that its log-ratios are computed once.
@@ -65,6 +65,7 @@ def train_s_dpo(run: BaselineRun, config: SDpoConfig) -> tuple[SDpoReport, list[
         batch_size=run.config.batch_size,
         learning_rate=config.learning_rate,
         checkpoint_steps=run.config.checkpoint_steps,
+        seed=sub_seed(run.seed, S_DPO),
     )
     folder = run.save(S_DPO, model, policy.tokenizer)
     sft_losses, losses = _losses(sft_curve, SFT), _losses(curve, S_DPO)
@@ -145,6 +146,7 @@ def _fine_tuned(run: BaselineRun, config: SDpoConfig, policy: Policy) -> tuple[A
         batch_size=run.config.batch_size,
         learning_rate=config.sft_learning_rate,
         checkpoint_steps=run.config.checkpoint_steps,
+        seed=sub_seed(run.seed, SFT),
     )
     adapted = run.config.lora is not None
     return model.language_model.merge_and_unload() if adapted else model.language_model, curve, len(lesson)

@@ -169,8 +169,9 @@ def train(inputs: dict[str, Path], samples: list[Sample], tmp_path: Path) -> Tra
                             hybrid_share=lambda _: float(hybrid), seed=3)  # fmt: skip
         lesson = Repeated(whole, distinct=batch_size, total=steps * batch_size)
         collator = partial(collate_examples, pad_id=policy.tokenizer.pad_token_id)
-        train_labels(io, name, model, lesson, collator, lambda logits, batch: label_loss(logits, batch["chosen_B"]),
-                     steps=steps, batch_size=batch_size, learning_rate=learning_rate, checkpoint_steps=500)  # fmt: skip
+        settings = {"batch_size": batch_size, "learning_rate": learning_rate, "checkpoint_steps": 500, "seed": 5}
+        loss: Any = lambda logits, batch: label_loss(logits, batch["chosen_B"])  # noqa: E731
+        train_labels(io, name, model, lesson, collator, loss, steps=steps, **settings)  # type: ignore[arg-type]
         return model, lesson
 
     return run
