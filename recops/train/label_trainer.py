@@ -13,7 +13,7 @@ from recops import interrupt
 from recops.agent.label_model import LabelModel
 from recops.progress import progress
 from recops.stage_io import StageIO
-from recops.train.callbacks import connect, finite_numbers, resume_path
+from recops.train.callbacks import connect, finite_numbers, record_arguments, resume_path
 from recops.train.models import device_arguments, micro_batches, num_trainable, trainable_digest
 
 Loss = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
@@ -107,14 +107,8 @@ def _arguments(
         warmup_steps=min(20, steps // 5),
         weight_decay=0.0,
         max_grad_norm=1.0,
-        save_strategy="steps",
-        save_steps=checkpoint_steps,
-        save_total_limit=2,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        report_to="none",
-        disable_tqdm=True,
         seed=seed,
         dataloader_pin_memory=torch.cuda.is_available(),
+        **record_arguments(checkpoint_steps),
         **device_arguments(model),
     )
