@@ -41,9 +41,10 @@ def run_llm_baselines(io: StageIO, config: LlmBaselinesConfig, *, seed: int, age
         FloatingPointError: the loss is not finite.
         RuntimeError: a training moved nothing.
     """
-    store, sasrec = SampleStore.load(io.input("validated_splits")), load_sasrec(io.input("sasrec_embeddings"))
+    splits, embeddings = io.input("validated_splits"), io.input("sasrec_embeddings")
     io.input("base_policy")
-    _check_catalogue(sasrec, store, io.input("sasrec_embeddings"))
+    store, sasrec = SampleStore.load(splits, embeddings), load_sasrec(embeddings)
+    _check_catalogue(sasrec, store, embeddings)
     samples = [store.sample(int(sample_id)) for sample_id in store.sample_ids("policy_train")]
     _check_samples(samples, config)
     run = BaselineRun(io, config, agent, store, sasrec, samples, sub_seed(seed, io.stage))
