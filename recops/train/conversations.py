@@ -53,7 +53,7 @@ def supervised_losses(model: Any, ids_BL: torch.Tensor, labels_BL: torch.Tensor)
     """
     ends_B = ((labels_BL != IGNORED) * torch.arange(1, labels_BL.shape[1] + 1)).amax(dim=1)
     parts = []
-    for rows in ends_B.argsort(stable=True).split(max(1, _PASS_TOKENS // labels_BL.shape[1])):
+    for rows in torch.split(ends_B.argsort(stable=True), max(1, _PASS_TOKENS // labels_BL.shape[1])):
         end = int(ends_B[rows[-1]])
         hidden_RLD = model.model(input_ids=ids_BL[rows, : end - 1], use_cache=False).last_hidden_state
         targets_RL = labels_BL[rows, 1:end]

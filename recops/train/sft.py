@@ -160,6 +160,8 @@ def _trainer_class() -> Any:
     """Return the trainer's class; TRL takes ten seconds to import, so nothing here does before it is needed."""
     from trl.trainer.sft_trainer import SFTTrainer
 
+    trl_loss: Any = SFTTrainer.compute_loss
+
     class SupervisedTokensTrainer(SFTTrainer):
         """SFTTrainer that gives no logits to tokens without a label on a CPU, as TRL itself does on a GPU."""
 
@@ -167,7 +169,7 @@ def _trainer_class() -> Any:
             self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
             if return_outputs or self.accelerator.num_processes > 1 or self.accelerator.device.type != "cpu":
-                return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+                return trl_loss(self, model, inputs, return_outputs, num_items_in_batch)
             policy = model.get_base_model() if hasattr(model, "get_base_model") else model
             losses_T = supervised_losses(policy, inputs["input_ids"], inputs["labels"])
             return losses_T.sum() / (len(losses_T) if num_items_in_batch is None else num_items_in_batch)
