@@ -48,7 +48,9 @@ def training_windows(items_T: NDArray[np.int64], users_T: NDArray[np.int64], max
     number_N = np.arange(len(user_N)) - np.repeat(np.cumsum(windows_U) - windows_U, windows_U)
     ends_N = (starts_U + counts_U)[user_N] - number_N * max_length
     starts_N = np.maximum(ends_N - max_length - 1, starts_U[user_N])
-    return Sequences(items_T.astype(np.int64), starts_N.astype(np.int64), (ends_N - starts_N).astype(np.int64))
+    return Sequences(
+        items_T.astype(np.int64, copy=False), starts_N.astype(np.int64), (ends_N - starts_N).astype(np.int64)
+    )
 
 
 def pad_left(sequences: Sequences, rows_B: Rows) -> NDArray[np.int64]:

@@ -10,15 +10,28 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from recops.artifacts import content_sha256, read_json, write_json
 from recops.errors import InputError
 from recops.retrieval.batches import Sequences
 from recops.retrieval.fit_data import FitRows
 from recops.retrieval.sasrec import SasRec, encode_sequences
 
-ITEM_EMBEDDINGS, USER_EMBEDDINGS = "item_embeddings.parquet", "user_embeddings.parquet"
+ITEM_EMBEDDINGS, USER_EMBEDDINGS, SEARCH = "item_embeddings.parquet", "user_embeddings.parquet", "search.json"
 MAX_MEAN_COSINE = 0.999
 MIN_EFFECTIVE_RANK = 2.0
 """One direction for all items (a mean cosine near 1, an effective rank near 1) ranks by popularity at best."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserStates:
+    """Users (U,), ascending, and their states after their last `tool_fit` interaction (U, D).
+
+    Up to `exact_search_max` of them are searched exactly.
+    """
+
+    users: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    exact_search_max: int
 
 
 @dataclass(frozen=True)
@@ -36,8 +49,8 @@ def write_embeddings(out: Path, model: SasRec, rows: FitRows, batch_size: int) -
     Raises:
         InputError: an embedding is not finite, or they have collapsed.
     """
-    items = np.flatnonzero(model.known_items.numpy())
-    vectors_ND = model.item_embedding.weight.detach().numpy()[items]
+    items = np.flatnonzero(model.known_items.cpu().numpy())
+    vectors_ND = model.item_embedding.weight.detach().cpu().numpy()[items]
     users_U, starts_U, counts_U = np.unique(rows.users, return_index=True, return_counts=True)
     lengths_U = np.minimum(counts_U, model.max_length)
     states_UD = encode_sequences(model, Sequences(rows.items, starts_U + counts_U - lengths_U, lengths_U), batch_size)
@@ -46,6 +59,45 @@ def write_embeddings(out: Path, model: SasRec, rows: FitRows, batch_size: int) -
     check_embeddings(vectors_ND, "item embeddings")
     check_embeddings(states_UD, "user states")
     return EmbeddingFacts(mean_cosine(vectors_ND), effective_rank(vectors_ND), len(users_U))
+
+
+def catalogue_sha256(item_ids: pl.Series) -> str:
+    """Return what tells one catalogue from another: the hash of its item ids in their order."""
+    return content_sha256(item_ids.to_list())
+
+
+def write_search(out: Path, *, catalogue: str, exact_search_max_users: int, similar_users_recall: float) -> None:
+    """Write how users are searched, and to which catalogue (`catalogue_sha256`) the embeddings belong."""
+    facts = {
+        "catalogue_sha256": catalogue,
+        "exact_search_max_users": exact_search_max_users,
+        "similar_users_recall": similar_users_recall,
+    }
+    write_json(out / SEARCH, facts)
+
+
+def load_user_states(folder: Path, item_ids: pl.Series, *, splits: Path) -> UserStates:
+    """Read the states of users, for the catalogue whose ids are given and come from `splits`.
+
+    Raises:
+        InputError: a file is missing, or the embeddings are of another catalogue.
+    """
+    step = "Run the stage sasrec_embeddings again."
+    for name in (USER_EMBEDDINGS, SEARCH):
+        if not (folder / name).is_file():
+            raise InputError(folder / name, found="no file", expected="states of users", next_step=step)
+    facts, expected = read_json(folder / SEARCH), catalogue_sha256(item_ids)
+    if facts["catalogue_sha256"] != expected:
+        found = f"embeddings of catalogue {facts['catalogue_sha256'][:12]}"
+        raise InputError(folder, found=found, expected=f"{expected[:12]}, the items of {splits}", next_step=step)
+    return read_user_states(folder, facts["exact_search_max_users"])
+
+
+def read_user_states(folder: Path, exact_search_max_users: int) -> UserStates:
+    """Read what `write_embeddings` wrote about users."""
+    table = pl.read_parquet(folder / USER_EMBEDDINGS).sort("user")
+    vectors = table["embedding"].list.to_array(len(table["embedding"][0])).to_numpy()
+    return UserStates(table["user"].to_numpy().astype(np.int64), vectors.astype(np.float32), exact_search_max_users)
 
 
 def check_embeddings(vectors_ND: NDArray[np.float32], where: str) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from recops.config.agent import AgentConfig
@@ -17,9 +16,9 @@ from recops.errors import InputError
 from recops.records import Sample
 from recops.retrieval.batches import flat_ranges
 from recops.retrieval.counts import EventCounts
-from recops.retrieval.embeddings import USER_EMBEDDINGS
+from recops.retrieval.embeddings import UserStates, load_user_states
 from recops.retrieval.sasrec import SasRec, load_sasrec
-from recops.retrieval.states import SampleStates, UserStates
+from recops.retrieval.states import SampleStates
 from recops.retrieval.text import TextIndex
 from recops.seeds import sub_seed
 
@@ -60,7 +59,8 @@ class Evidence:
             step = "Run the stage sasrec_embeddings again."
             expected = f"{store.num_items}, as in {splits}"
             raise InputError(sasrec, found=f"{model.num_items} items", expected=expected, next_step=step)
-        return cls(store, model, _read_users(sasrec), text_history_length=agent.history_length, seed=seed)
+        users = load_user_states(sasrec, store.items["item_id"], splits=splits)
+        return cls(store, model, users, text_history_length=agent.history_length, seed=seed)
 
     def prepare(self, sample_ids: Iterable[int]) -> None:
         """Compute the states of samples in batches, so that a score costs microseconds later."""
@@ -110,16 +110,6 @@ class Evidence:
         order_K = np.lexsort((ties_K, -np.nan_to_num(scores), unknown_K)).tolist()
         num_known = len(order_K) - int(unknown_K.sum())
         return order_K[:num_known], order_K[num_known:]
-
-
-def _read_users(sasrec: Path) -> UserStates:
-    path = sasrec / USER_EMBEDDINGS
-    if not path.is_file():
-        step = "Run the stage sasrec_embeddings again."
-        raise InputError(path, found="no file", expected="states of users", next_step=step)
-    table = pl.read_parquet(path).sort("user")
-    vectors = table["embedding"].list.to_array(len(table["embedding"][0])).to_numpy()
-    return UserStates(table["user"].to_numpy().astype(np.int64), vectors.astype(np.float32))
 
 
 def _asked(items: Sequence[int]) -> Items:

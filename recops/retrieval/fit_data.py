@@ -5,6 +5,7 @@ In the naive protocol those of `policy_train` belong to it too: `splits.json` sa
 Shape suffixes: T rows, H held-out rows, I+1 items with padding.
 """
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from recops.errors import InputError
 from recops.retrieval.batches import Sequences
 
 HELD_OUT_FRACTION = 0.1
+_MAPPED_BYTES = 2**30
+"""Rows that take more memory are read from files, page by page as batches ask for them: 45 million interactions."""
 _COLUMNS = ("user", "item", "timestamp")
 _STEP = "Give tool_fit a larger share in validated_splits.split, or bring more data."
 
@@ -45,6 +48,18 @@ class FitRows:
     def select(self, rows: NDArray[np.bool_]) -> "FitRows":
         """Return some of the rows."""
         return FitRows(self.users[rows], self.items[rows], self.timestamps[rows], self.num_items)
+
+    def mapped(self, folder: Path) -> "FitRows":
+        """Return equal rows; large ones lie in files of a new `folder`, memory-mapped, and not in memory."""
+        columns = {"users": self.users, "items": self.items, "timestamps": self.timestamps}
+        if sum(column.nbytes for column in columns.values()) <= _MAPPED_BYTES:
+            return self
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for name, column in columns.items():
+            np.save(folder / f"{name}.npy", column, allow_pickle=False)
+        read = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in columns}
+        return FitRows(**read, num_items=self.num_items)
 
 
 def read_fit_rows(splits: Path) -> FitRows:

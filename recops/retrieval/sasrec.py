@@ -2,7 +2,7 @@
 
 Shape suffixes: B users in the batch, L positions, D width, I items (with padding: I+1), N histories. Item 0 is padding;
 histories are left-padded, oldest first. Positions count from the first real item, so that padding changes nothing and
-the state after a prefix is the same in training and in use. Training lives in `fit`, the loss in `loss`.
+the state after a prefix is the same in training and in use. Training lives in `training`, losses in `loss`.
 """
 
 from collections.abc import Sequence
@@ -103,6 +103,14 @@ class SasRec(nn.Module):
         return states
 
 
+def places_of(known_items_I: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the known items (N,), ascending, and each item's place among them, -1 if unknown, shape (I+1,)."""
+    known_N = known_items_I.nonzero()[:, 0]
+    place_I = torch.full_like(known_items_I, -1, dtype=torch.int64)
+    place_I[known_N] = torch.arange(len(known_N), device=known_N.device)
+    return known_N, place_I
+
+
 def attention_mask(real_BL: Tensor) -> Tensor:
     """Return which positions each position may look at, shape (B, 1, L, L): real ones up to itself.
 
@@ -128,12 +136,12 @@ def encode_histories(model: SasRec, histories: Sequence[Sequence[int]], batch_si
 def encode_sequences(model: SasRec, sequences: Sequences, batch_size: int) -> NDArray[np.float32]:
     """Return the state after each sequence of known items, at most `max_length` each, shape (N, D); NaN where empty."""
     states_ND = np.full((len(sequences.lengths), model.width), np.nan, dtype=np.float32)
-    was_training = model.training
+    was_training, device = model.training, model.known_items.device
     model.eval()
     with torch.inference_mode():
         for rows in length_batches(sequences.lengths, batch_size):
-            items_BL = torch.from_numpy(pad_left(sequences, rows))
-            states_ND[rows] = model(items_BL)[:, -1].numpy()
+            items_BL = torch.from_numpy(pad_left(sequences, rows)).to(device)
+            states_ND[rows] = model(items_BL)[:, -1].cpu().numpy()
     model.train(was_training)
     return states_ND
 

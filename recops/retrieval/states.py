@@ -11,19 +11,11 @@ from numpy.typing import NDArray
 
 from recops.data.samples import SAMPLED_SLICES, SampleStore
 from recops.records import Sample
-from recops.retrieval.index import nearest
+from recops.retrieval.embeddings import UserStates
 from recops.retrieval.sasrec import SasRec, encode_histories
+from recops.retrieval.user_index import NUM_SIMILAR_USERS, user_index
 
-NUM_SIMILAR_USERS = 100
 _BLOCK = 256
-
-
-@dataclass(frozen=True, slots=True)
-class UserStates:
-    """Users (U,), ascending, and their states after their last `tool_fit` interaction (U, D)."""
-
-    users: NDArray[np.int64]
-    vectors: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +41,7 @@ class SampleStates:
     def __init__(self, store: SampleStore, model: SasRec, users: UserStates) -> None:
         self._store, self._model = store, model
         self._centre = users.vectors.mean(axis=0)
-        self._users = UserStates(users.users, users.vectors - self._centre)
+        self._users, self._index = users.users, user_index(users)
         self._num_samples = sum(len(store.sample_ids(name)) for name in SAMPLED_SLICES)
         self._kept: dict[int, SampleState] = {}
 
@@ -75,7 +67,7 @@ class SampleStates:
         rows_SN, cosines_SN = self._neighbours(samples, np.nan_to_num(vectors_SD))
         real_SN = np.isfinite(cosines_SN) & has_state.reshape(-1, 1)
         return [
-            SampleState(vector, self._users.users[rows[real]], np.maximum(cosines[real], 0.0))
+            SampleState(vector, self._users[rows[real]], np.maximum(cosines[real], 0.0))
             for vector, rows, cosines, real in zip(vectors_SD, rows_SN, cosines_SN, real_SN, strict=True)
         ]
 
@@ -84,6 +76,6 @@ class SampleStates:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Nearest users of each sample; the sample's own user is none of them."""
         asked = np.asarray([sample.user for sample in samples], dtype=np.int64)
-        places = np.minimum(np.searchsorted(self._users.users, asked), len(self._users.users) - 1)
-        own_rows = np.where(self._users.users[places] == asked, places, -1)
-        return nearest(vectors_SD - self._centre, self._users.vectors, NUM_SIMILAR_USERS, excluded_Q=own_rows)
+        places = np.minimum(np.searchsorted(self._users, asked), len(self._users) - 1)
+        own_rows = np.where(self._users[places] == asked, places, -1)
+        return self._index.nearest(vectors_SD - self._centre, NUM_SIMILAR_USERS, excluded_Q=own_rows)

@@ -1,61 +1,74 @@
-"""One pass of SASRec over its training windows, and the full-catalogue NDCG@10 that stops it.
+"""One pass of SASRec over its training windows.
 
-Shape suffixes: B windows in a batch, L positions, D width, T predicted positions, C held-out targets in a chunk, I+1
-items with padding.
+Shape suffixes: B windows in a batch, L positions, D width, T predicted positions.
 """
 
 import time
+from typing import cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from recops.config.sasrec_embeddings import SasrecConfig
+from recops.config.sasrec_embeddings import CrossEntropy, SasrecConfig
 from recops.errors import InputError
-from recops.metrics import ABSENT, ndcg_at_k
 from recops.progress import progress
-from recops.retrieval.batches import flat_ranges, pad_left, shuffled_batches, training_windows
-from recops.retrieval.fit_data import FitRows, HeldOut
-from recops.retrieval.loss import catalogue_cross_entropy
-from recops.retrieval.sasrec import PADDING, SasRec, encode_sequences
+from recops.retrieval.batches import pad_left, shuffled_batches, training_windows
+from recops.retrieval.fit_data import FitRows
+from recops.retrieval.objective import make_objective
+from recops.retrieval.optimizers import make_optimizers, running_mean, set_learning_rate
+from recops.retrieval.sasrec import PADDING, SasRec
 from recops.seeds import sub_seed
-
-_TARGETS_PER_CHUNK = 1024
 
 
 class Training:
-    """A model, its optimizer and the windows that it is fitted on.
+    """A model, its optimizers and the windows that it is fitted on, on the GPU if there is one.
 
     Everything random in an epoch is drawn from a seed of its own, so that no generator's state needs to be saved: an
     epoch after a resume equals the same epoch without one.
+
+    Attributes:
+        parts: all that a checkpoint must hold, by name.
     """
 
     def __init__(self, rows: FitRows, config: SasrecConfig, seed: int) -> None:
-        self._seed, self._batch_size = sub_seed(seed, "sasrec"), config.batch_size
+        self._config, self._seed = config, sub_seed(seed, "sasrec")
         self._windows = training_windows(rows.items, rows.users, config.max_length)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(sub_seed(self._seed, "weights"))
         sizes = config.model_dump(include={"width", "num_layers", "num_heads", "max_length", "dropout"})
-        self.model = SasRec(rows.num_items, **sizes)
-        self.model.known_items.copy_(torch.from_numpy(rows.known_items()))
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        self._model = SasRec(rows.num_items, **sizes)
+        self._model.known_items.copy_(torch.from_numpy(rows.known_items()))
+        self._model.item_embedding.sparse = not isinstance(config.loss, CrossEntropy)
+        self._model.to(device=self._device)
+        self._objective = make_objective(config, self._model)
+        self._optimizers = make_optimizers(self._model, config)
+        self._mean = running_mean(self._model, config.average_decay) if config.average_decay else None
+        self.parts: dict[str, nn.Module | Optimizer] = {"model": self._model, **self._optimizers}
+        if self._mean:
+            self.parts["mean"] = self._mean
+
+    @property
+    def model(self) -> SasRec:
+        """The model to use: the running mean of the weights if there is one."""
+        return cast(SasRec, self._mean.module) if self._mean else self._model
 
     def run_epoch(self, epoch: int, description: str) -> float:
-        """Take one pass over all windows and return the mean loss per predicted item.
+        """Take one pass over all windows, epochs counted from 1, and return the mean loss per predicted item.
 
         Raises:
             InputError: the loss is not finite.
         """
         torch.manual_seed(sub_seed(self._seed, "dropout", epoch))
         generator = np.random.default_rng(sub_seed(self._seed, "batches", epoch))
-        batches = shuffled_batches(self._windows.lengths, self._batch_size, generator)
-        self.model.train()
+        batches = shuffled_batches(self._windows.lengths, self._config.batch_size, generator)
+        self._model.train()
         total_loss, num_targets, started, num_users = 0.0, 0, time.monotonic(), 0
         with progress(f"{description}, epoch {epoch}", len(batches)) as meter:
-            for rows_B in batches:
-                loss, count = self._step(torch.from_numpy(pad_left(self._windows, rows_B)))
+            for number, rows_B in enumerate(batches):
+                items_BL = torch.from_numpy(pad_left(self._windows, rows_B)).to(self._device)
+                loss, count = self._step(items_BL, (epoch - 1) * len(batches) + number)
                 _check_finite(loss, epoch)
                 total_loss, num_targets, num_users = (
                     total_loss + loss * count,
@@ -66,43 +79,20 @@ class Training:
                 meter.advance(loss=total_loss / num_targets, users_per_second=speed)
         return total_loss / num_targets
 
-    def _step(self, items_BL: Tensor) -> tuple[float, int]:
+    def _step(self, items_BL: Tensor, step: int) -> tuple[float, int]:
         """Fit one batch: each item of a window predicts the one after it."""
         inputs_BL, targets_BL = items_BL[:, :-1], items_BL[:, 1:]
         real_BL = inputs_BL != PADDING
-        states_TD, targets_T = self.model(inputs_BL)[real_BL], targets_BL[real_BL]
-        logits_TI = states_TD @ self.model.item_embedding.weight.T
-        loss = catalogue_cross_entropy(logits_TI, targets_T, self.model.known_items)
-        self.optimizer.zero_grad(set_to_none=True)
+        targets_T = targets_BL[real_BL]
+        loss = self._objective(self._model(inputs_BL)[real_BL], targets_T)
+        self._model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        for optimizer in self._optimizers.values():
+            set_learning_rate(optimizer, self._config, step)
+            optimizer.step()
+        if self._mean:
+            self._mean.update_parameters(self._model)
         return loss.item(), len(targets_T)
-
-
-def held_out_ndcg(model: SasRec, held_out: HeldOut, batch_size: int) -> float:
-    """Return the mean NDCG@10 of the held-out targets among all known items that the user has not taken before."""
-    return float(ndcg_at_k(held_out_ranks(model, held_out, batch_size), 10).mean())
-
-
-def held_out_ranks(model: SasRec, held_out: HeldOut, batch_size: int) -> NDArray[np.int64]:
-    """Return the 0-based rank of each held-out target; ties count against it.
-
-    A target that the model does not know, that the user has taken before, or whose history has no known item is
-    `ABSENT`: the model cannot rank it.
-    """
-    states = encode_sequences(model, held_out.histories, batch_size)
-    chunks = range(0, len(states), _TARGETS_PER_CHUNK)
-    return np.concatenate([_ranks(model, held_out, states, slice(i, i + _TARGETS_PER_CHUNK)) for i in chunks])
-
-
-def _ranks(model: SasRec, held_out: HeldOut, states: NDArray[np.float32], chunk: slice) -> NDArray[np.int64]:
-    scores_CI = states[chunk] @ model.item_embedding.weight.detach().numpy().T
-    scores_CI[:, ~model.known_items.numpy()] = -np.inf
-    places, owner = flat_ranges(held_out.seen.starts[chunk], held_out.seen.lengths[chunk])
-    scores_CI[owner, held_out.seen.items[places]] = -np.inf
-    target_C1 = np.take_along_axis(scores_CI, held_out.targets[chunk, None], axis=1)
-    ranks_C = (scores_CI >= target_C1).sum(axis=1) - 1
-    return np.where(np.isfinite(target_C1[:, 0]), ranks_C, ABSENT)
 
 
 def _check_finite(loss: float, epoch: int) -> None:

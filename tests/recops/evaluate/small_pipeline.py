@@ -15,6 +15,7 @@ from recops.config.agent import AgentConfig, RewardConfig
 from recops.config.evaluation_reports import EvaluationConfig
 from recops.paths import Layout
 from recops.records import Episode, Task, label
+from recops.retrieval.embeddings import catalogue_sha256, write_search
 from recops.retrieval.sasrec import SasRec, save_sasrec
 from recops.tools.toolbox import Toolbox
 
@@ -84,6 +85,8 @@ def write_sasrec(folder: Path) -> Path:
     table = {"user": np.arange(NUM_USERS, dtype=np.int32), "embedding": vectors.tolist()}
     frame = pl.DataFrame(table, schema={"user": pl.Int32, "embedding": pl.List(pl.Float32)})
     frame.write_parquet(folder / "user_embeddings.parquet")
+    catalogue = catalogue_sha256(pl.Series([f"i{number}" for number in range(1, NUM_ITEMS + 1)]))
+    write_search(folder, catalogue=catalogue, exact_search_max_users=NUM_USERS, similar_users_recall=1.0)
     write_manifest(folder, {})
     return folder
 

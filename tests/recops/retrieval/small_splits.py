@@ -8,7 +8,7 @@ import polars as pl
 
 from recops.artifacts import write_json, write_manifest
 from recops.config.agent import AgentConfig, RewardConfig
-from recops.config.sasrec_embeddings import SasrecConfig
+from recops.config.sasrec_embeddings import CrossEntropy, SasrecConfig
 from recops.paths import Layout
 from recops.stage import StageName
 from recops.stage_io import StageIO
@@ -36,11 +36,15 @@ SASREC = SasrecConfig(
     num_heads=2,
     max_length=6,
     dropout=0.1,
+    loss=CrossEntropy(kind="cross_entropy", precision="float32"),
     batch_size=16,
     learning_rate=0.01,
+    warmup_steps=0,
     weight_decay=0.0,
+    average_decay=0.0,
     max_epochs=4,
     patience_epochs=2,
+    exact_search_max_users=1000,
 )
 
 

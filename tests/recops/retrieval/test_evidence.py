@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -177,3 +178,19 @@ def test_artefacts_of_different_data_are_refused(fitted: Path, tmp_path: Path) -
     items.head(NUM_ITEMS - 1).write_parquet(splits / "items.parquet")
     with pytest.raises(InputError, match=f"found {NUM_ITEMS} items; expected {NUM_ITEMS - 1}"):
         loaded(fitted, splits)
+
+
+def test_embeddings_of_another_catalogue_of_the_same_size_are_refused(fitted: Path, tmp_path: Path) -> None:
+    splits = write_splits(tmp_path)
+    items = pl.read_parquet(splits / "items.parquet")
+    items.with_columns(item_id=pl.col("item_id") + "x").write_parquet(splits / "items.parquet")
+    with pytest.raises(InputError, match=r"sasrec_embeddings: found embeddings of catalogue .* the items of "):
+        loaded(fitted, splits)
+
+
+@pytest.mark.parametrize("name", ["user_embeddings.parquet", "search.json"])
+def test_missing_states_of_users_are_named(fitted: Path, tmp_path: Path, name: str) -> None:
+    folder = shutil.copytree(stage_io(fitted, "sasrec_embeddings").out, tmp_path / "sasrec")
+    (folder / name).unlink()
+    with pytest.raises(InputError, match=f"{name}: found no file"):
+        Evidence.load(write_splits(tmp_path / "splits"), folder, AGENT, 7)

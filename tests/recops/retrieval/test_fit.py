@@ -11,14 +11,21 @@ import pytest
 import torch
 
 from recops import interrupt
-from recops.config.sasrec_embeddings import SasrecConfig
+from recops.config.sasrec_embeddings import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    GeneralisedBinaryCrossEntropy,
+    SampledSoftmax,
+    SasrecConfig,
+)
 from recops.errors import InputError
 from recops.metrics import ABSENT
-from recops.retrieval import embeddings
+from recops.retrieval import batches, embeddings, fit_data, training
 from recops.retrieval.fit import SasrecReport, run_sasrec
 from recops.retrieval.fit_data import cut_in_time, read_fit_rows
+from recops.retrieval.ranking import held_out_ranks
 from recops.retrieval.sasrec import SasRec, encode_histories, load_sasrec
-from recops.retrieval.training import Training, held_out_ranks
+from recops.retrieval.training import Training
 from tests.recops.retrieval.small_splits import (
     DAY,
     LENGTH,
@@ -87,15 +94,20 @@ def test_same_seed_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
     assert written(tmp_path / "one")["model.safetensors"] != written(tmp_path / "three")["model.safetensors"]
 
 
-@pytest.mark.parametrize("number", [2, 5])
-def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: Path, number: int) -> None:
-    whole = run(tmp_path / "whole")
-    assert whole.num_select_epochs < 5 <= whole.num_select_epochs + whole.best_epoch, "epoch 5 is one of the refit"
+MEAN = SASREC.model_copy(update={"average_decay": 0.95, "warmup_steps": 5})
+SAMPLED = SASREC.model_copy(update={"loss": SampledSoftmax(kind="sampled_softmax", num_negatives=5)})
+
+
+@pytest.mark.parametrize(("number", "config"), [(2, SASREC), (5, SASREC), (2, MEAN), (2, SAMPLED)])
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: Path, number: int, config: SasrecConfig) -> None:
+    whole = run(tmp_path / "whole", config)
+    if number == 5:
+        assert whole.num_select_epochs < 5 <= whole.num_select_epochs + whole.best_epoch, "epoch 5 is one of the refit"
     with terminated_in_epoch(number):
-        run(tmp_path / "resumed")
+        run(tmp_path / "resumed", config)
     assert [path.name for path in checkpoints(tmp_path / "resumed")][-1] == f"epoch_{number:05d}"
     assert not written(tmp_path / "resumed")
-    assert run(tmp_path / "resumed") == whole
+    assert run(tmp_path / "resumed", config) == whole
     assert written(tmp_path / "resumed") == written(tmp_path / "whole")
 
 
@@ -125,6 +137,22 @@ def test_nothing_after_tool_fit_is_read(tmp_path: Path) -> None:
     assert written(tmp_path / "one") == written(tmp_path / "two")
 
 
+def test_large_rows_are_memory_mapped_and_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path / "in_memory")
+    mapped, gathered = [], batches.pad_left
+
+    def watched(sequences: Any, rows_B: Any) -> Any:
+        mapped.append(isinstance(sequences.items, np.memmap))
+        return gathered(sequences, rows_B)
+
+    monkeypatch.setattr(fit_data, "_MAPPED_BYTES", 0)
+    monkeypatch.setattr(training, "pad_left", watched)
+    run(tmp_path / "mapped")
+    assert mapped
+    assert all(mapped)
+    assert written(tmp_path / "mapped") == written(tmp_path / "in_memory")
+
+
 CHANGES: dict[str, Any] = {
     "width": 12,
     "num_layers": 2,
@@ -133,6 +161,9 @@ CHANGES: dict[str, Any] = {
     "dropout": 0.4,
     "batch_size": 8,
     "learning_rate": 0.02,
+    "warmup_steps": 10,
+    "average_decay": 0.9,
+    "loss": SampledSoftmax(kind="sampled_softmax", num_negatives=5),
     "weight_decay": 0.5,
     "max_epochs": 1,
 }
@@ -149,6 +180,21 @@ def fitted_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("once")
     run(root)
     return root
+
+
+LOSSES: list[Any] = [
+    CrossEntropy(kind="cross_entropy", precision="bfloat16"),
+    SampledSoftmax(kind="sampled_softmax", num_negatives=8),
+    GeneralisedBinaryCrossEntropy(kind="gbce", num_negatives=8, calibration=0.75),
+    BinaryCrossEntropy(kind="bce", num_negatives=4),
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: str(loss.kind))
+def test_every_loss_learns_the_successor(tmp_path: Path, loss: Any) -> None:
+    config = SASREC.model_copy(update={"loss": loss, "max_epochs": 30, "patience_epochs": 30})
+    report = run(tmp_path, config)
+    assert report.held_out_ndcg_at_10 > 0.6, "chance is .2"
 
 
 def test_patience_ends_the_search(tmp_path: Path) -> None:
@@ -185,7 +231,7 @@ def test_held_out_are_the_latest_and_ranked_without_seen_items(fitted: Path) -> 
     torch.manual_seed(0)
     model = SasRec(NUM_ITEMS, width=16, num_layers=1, num_heads=2, max_length=6, dropout=0.0)
     model.known_items.copy_(torch.from_numpy(earlier.known_items()))
-    ranks, weights = held_out_ranks(model, held, 16), model.item_embedding.weight.detach().numpy()
+    ranks, weights = held_out_ranks(model, held), model.item_embedding.weight.detach().numpy()
     for place in range(len(ranks)):
         start, length = held.seen.starts[place], held.seen.lengths[place]
         seen, target = held.seen.items[start : start + length], held.targets[place]
@@ -220,8 +266,9 @@ def test_rows_that_cannot_be_fitted_are_named(tmp_path: Path, message: str) -> N
 
 
 def test_loss_that_is_not_finite_stops(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="loss nan"):
+    with pytest.raises(InputError, match="epoch 1: found loss nan"):
         run(tmp_path, SASREC.model_copy(update={"learning_rate": 1e30}))
+    assert not written(tmp_path)
 
 
 @pytest.mark.parametrize("where", ["item embeddings", "user states"])
