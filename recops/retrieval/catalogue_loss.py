@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 _POSITIONS_PER_CHUNK = 256
+_SMALLEST = torch.finfo(torch.float32).tiny
+"""A target's probability may round to 0; its loss is then large, not infinite. The gradient does not use it."""
 
 
 def cross_entropy_over(states_TD: Tensor, embeddings_ND: Tensor, places_T: Tensor, dtype: torch.dtype) -> Tensor:
@@ -36,12 +38,11 @@ class _CrossEntropy(torch.autograd.Function):
         loss = torch.zeros((), device=states_TD.device)
         for start in range(0, len(states_TD), _POSITIONS_PER_CHUNK):
             chunk = slice(start, start + _POSITIONS_PER_CHUNK)
-            place_C1, state_CD = places_T[chunk, None], short_TD[chunk]
-            logits_CN = state_CD @ short_ND.T
-            target_C1 = logits_CN.gather(1, place_C1).float()
-            residual_CN = torch.softmax(logits_CN, dim=1)
-            loss -= torch.log(residual_CN.gather(1, place_C1).float()).sum()
-            residual_CN.scatter_add_(1, place_C1, torch.full_like(target_C1, -1.0, dtype=dtype))
+            state_CD, target_C = short_TD[chunk], places_T[chunk]
+            residual_CN = torch.softmax(state_CD @ short_ND.T, dim=1)
+            row_C = torch.arange(len(target_C), device=target_C.device)
+            loss -= torch.log(residual_CN[row_C, target_C].float().clamp(min=_SMALLEST)).sum()
+            residual_CN[row_C, target_C] -= 1.0
             states_grad_TD[chunk] = residual_CN @ short_ND
             embeddings_grad_ND += residual_CN.T @ state_CD
         ctx.save_for_backward(states_grad_TD / len(states_TD), embeddings_grad_ND / len(states_TD))
