@@ -18,7 +18,7 @@ from recops.config.sasrec_embeddings import SasrecConfig
 from recops.metrics import hit_rate_at_k, ndcg_at_k
 from recops.retrieval.ranking import ranks_of_states
 
-MAX_LENGTH, MAX_EPOCHS = 20, 40
+MAX_LENGTH, MAX_EPOCHS = 10, 20
 SETTINGS = {
     "width": 64,
     "num_layers": 2,
@@ -27,12 +27,12 @@ SETTINGS = {
     "dropout": 0.5,
     "loss": {"kind": "cross_entropy", "precision": "float32"},
     "batch_size": 128,
-    "learning_rate": 0.001,
+    "learning_rate": 0.002,
     "warmup_steps": 0,
     "weight_decay": 0.0,
     "average_decay": 0.0,
     "max_epochs": MAX_EPOCHS,
-    "patience_epochs": 5,
+    "patience_epochs": 3,
     "exact_search_max_users": 100_000,
 }
 """As in `recbole_sasrec.settings`; its batch of 512 prefixes is about 128 sequences."""
