@@ -15,7 +15,7 @@ from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.model.sequential_recommender import SASRec
 from recbole.trainer import Trainer
-from recbole.utils import init_seed
+from recbole.utils import init_logger, init_seed
 
 load = torch.load
 torch.load = lambda *given, **named: load(*given, **{**named, "weights_only": False})
@@ -32,6 +32,7 @@ def main() -> None:
     torch.set_num_threads(2)
     config = Config(model="SASRec", dataset="rows", config_dict=settings(asked))
     init_seed(config["seed"], config["reproducibility"])
+    init_logger(config)
     dataset = create_dataset(config)
     train, valid, test = data_preparation(config, dataset)
     init_seed(config["seed"], config["reproducibility"])

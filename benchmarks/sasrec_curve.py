@@ -56,6 +56,7 @@ def fit_curve(data: LeaveOneOut, config: SasrecConfig, seed: int) -> Curve:
             test = metrics(training.model, data.test)
             curve.best = {"epoch": epoch, "valid_ndcg": valid["ndcg"], "valid_hr": valid["hr"]}
             curve.best |= {"test_ndcg": test["ndcg"], "test_hr": test["hr"]}
+            print("best so far:", " ".join(f"{name}={value:.4f}" for name, value in curve.best.items()), flush=True)
         elif epoch - curve.best["epoch"] >= config.patience_epochs:
             break
     return curve

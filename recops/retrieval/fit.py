@@ -7,11 +7,9 @@ targets. After every epoch there is a checkpoint.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
 import polars as pl
 import torch
 
@@ -26,6 +24,7 @@ from recops.retrieval.embeddings import (
     write_embeddings,
     write_search,
 )
+from recops.retrieval.fit_curve import Curve
 from recops.retrieval.fit_data import HeldOut, cut_in_time, read_fit_rows
 from recops.retrieval.hard_candidates import HardFacts, write_hard_candidates
 from recops.retrieval.ranking import held_out_ndcg
@@ -35,38 +34,8 @@ from recops.retrieval.user_index import user_index_recall
 from recops.seeds import sub_seed
 from recops.stage_io import StageIO
 
-Phase = Literal["select", "refit"]
 _NUM_THREADS = 2
 """Fixed, for the number of threads decides in which order sums are taken, and so the last bits of the weights."""
-
-
-@dataclass
-class Curve:
-    """What the fit has done so far: all that a resume needs beside weights and optimizer state."""
-
-    phase: Phase = "select"
-    select_loss: list[float] = field(default_factory=list)
-    select_ndcg: list[float] = field(default_factory=list)
-    refit_loss: list[float] = field(default_factory=list)
-
-    @property
-    def best_epoch(self) -> int:
-        """Epoch, from 1, with the highest held-out NDCG@10; the first of equal ones; 0 before there is one."""
-        return int(np.argmax(self.select_ndcg)) + 1 if self.select_ndcg else 0
-
-    @property
-    def num_epochs(self) -> int:
-        """Epochs of both phases."""
-        return len(self.select_loss) + len(self.refit_loss)
-
-    def selected(self, config: SasrecConfig) -> bool:
-        """Return whether early stopping has decided."""
-        done = len(self.select_ndcg)
-        return done >= config.max_epochs or done - self.best_epoch >= config.patience_epochs
-
-    def refitted(self) -> bool:
-        """Return whether the refit has run as many epochs as were best."""
-        return len(self.refit_loss) >= self.best_epoch
 
 
 @dataclass(frozen=True)
