@@ -49,8 +49,8 @@ def write_embeddings(out: Path, model: SasRec, rows: FitRows, batch_size: int) -
     Raises:
         InputError: an embedding is not finite, or they have collapsed.
     """
-    items = np.flatnonzero(model.known_items.cpu().numpy())
-    vectors_ND = model.item_embedding.weight.detach().cpu().numpy()[items]
+    items = np.flatnonzero(model.known_items.numpy())
+    vectors_ND = model.item_embedding.weight.detach().numpy()[items]
     users_U, starts_U, counts_U = np.unique(rows.users, return_index=True, return_counts=True)
     lengths_U = np.minimum(counts_U, model.max_length)
     states_UD = encode_sequences(model, Sequences(rows.items, starts_U + counts_U - lengths_U, lengths_U), batch_size)

@@ -76,10 +76,11 @@ def run_sasrec(io: StageIO, config: SasrecConfig, *, seed: int) -> SasrecReport:
         curve.phase = "refit"
         training = Training(rows, config, seed)
         _run_phase(io, training, curve, curve.refitted, lambda epoch: _refit_epoch(training, curve, epoch))
-        facts = write_embeddings(io.out, training.model, rows, config.batch_size)
-        hard = write_hard_candidates(io.out, splits, training.model, seed=seed)
+        model = training.model.cpu()
+        facts = write_embeddings(io.out, model, rows, config.batch_size)
+        hard = write_hard_candidates(io.out, splits, model, seed=seed)
         similar_users_recall = _write_search(io, splits, config, seed)
-    save_sasrec(training.model, io.out)
+    save_sasrec(model, io.out)
     write_json(io.out / "fit.json", {**asdict(curve), "best_epoch": curve.best_epoch})
     return SasrecReport(
         num_interactions=len(rows),
