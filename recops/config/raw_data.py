@@ -1,9 +1,10 @@
 """Recipe section `raw_data`: where interactions and items come from."""
 
+import codecs
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from recops.config.section import Section
 
@@ -37,7 +38,113 @@ class AmazonReviews2023Config(Section):
     meta: FileNames
 
 
-SourceConfig = Annotated[SimulatedStoreConfig | AmazonReviews2023Config, Field(discriminator="kind")]
+class MovieLensConfig(Section):
+    """The files of a MovieLens archive, unpacked: ratings.dat and movies.dat (ml-1m), or ratings.csv and movies.csv."""
+
+    kind: Literal["movielens"]
+    folder: Path
+
+
+ColumnName = Annotated[str, Field(min_length=1)]
+RatingRange = tuple[float, float]
+
+
+class CsvConfig(Section):
+    """How CSV files are written; `encoding` as Python names it, such as utf-8, latin-1 or cp1252."""
+
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)]
+    encoding: str
+
+    @model_validator(mode="after")
+    def _known_encoding(self) -> "CsvConfig":
+        try:
+            codecs.lookup(self.encoding)
+        except LookupError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+
+class InteractionColumns(Section):
+    """Which column of a file is what."""
+
+    user: ColumnName
+    item: ColumnName
+    time: ColumnName
+    rating: ColumnName | None
+    event: ColumnName | None
+
+
+class ItemColumns(Section):
+    """Which column of a file is what; null where the shop does not have it."""
+
+    id: ColumnName
+    title: ColumnName
+    category: ColumnName | None
+    store: ColumnName | None
+    price: ColumnName | None
+    average_rating: ColumnName | None
+    description: ColumnName | None
+
+
+class InteractionFiles(Section):
+    """Files of interactions.
+
+    `time_unit` is what a number counts since 1970, or iso: text such as 2024-05-31T12:00:00Z, or a column of times.
+    `rating_range` are the lowest and highest rating of the shop, mapped onto 1 and 5. `events` are the kinds of events
+    that are interactions; rows of other kinds are left out and counted.
+    """
+
+    files: FileNames
+    columns: InteractionColumns
+    time_unit: Literal["s", "ms", "us", "ns", "iso"]
+    rating_range: RatingRange | None
+    events: Annotated[tuple[str, ...], Field(min_length=1)] | None
+
+    @model_validator(mode="after")
+    def _agree(self) -> "InteractionFiles":
+        _check_pair("rating", self.columns.rating, "rating_range", self.rating_range)
+        _check_pair("event", self.columns.event, "events", self.events)
+        _check_range(self.rating_range)
+        return self
+
+
+class ItemFiles(Section):
+    """Files of items; `rating_range` is that of the average rating."""
+
+    files: FileNames
+    columns: ItemColumns
+    rating_range: RatingRange | None
+
+    @model_validator(mode="after")
+    def _agree(self) -> "ItemFiles":
+        _check_pair("average_rating", self.columns.average_rating, "rating_range", self.rating_range)
+        _check_range(self.rating_range)
+        return self
+
+
+class FilesConfig(Section):
+    """CSV (plain, .gz or .zst) or Parquet files, and a map of their columns; `csv` is null where all are Parquet."""
+
+    kind: Literal["files"]
+    folder: Path
+    csv: CsvConfig | None
+    interactions: InteractionFiles
+    items: ItemFiles
+
+
+def _check_pair(column: str, name: str | None, setting: str, value: object) -> None:
+    if (name is None) != (value is None):
+        raise ValueError(f"columns.{column} and {setting} belong together: give both, or null for both")
+
+
+def _check_range(limits: RatingRange | None) -> None:
+    if limits is not None and limits[0] >= limits[1]:
+        raise ValueError(f"rating_range: the lowest rating is {limits[0]:g}, the highest {limits[1]:g}")
+
+
+SourceConfig = Annotated[
+    SimulatedStoreConfig | AmazonReviews2023Config | MovieLensConfig | FilesConfig, Field(discriminator="kind")
+]
 
 
 class RawDataConfig(Section):

@@ -61,7 +61,7 @@ RULES: dict[Table, tuple[Rule, ...]] = {
             reason="time_out_of_range",
             expected="milliseconds since 1970, from 1995 to 2100",
         ),
-        _between("rating", 1, 5, reason="rating_out_of_range", expected="a rating from 1 to 5, or none"),
+        _between("rating", 0.5, 5, reason="rating_out_of_range", expected="a rating from 0.5 to 5, or none"),
         Rule(
             "unknown_item",
             "ExpectColumnValuesToBeInSet",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from recops.config.raw_data import FileNames, SourceConfig
+from recops.config.raw_data import AmazonReviews2023Config, FileNames, FilesConfig, MovieLensConfig, SourceConfig
 from recops.config.variables import expand_variables
 from recops.errors import InputError
 
@@ -29,7 +29,19 @@ def find_source_files(source: SourceConfig, root: Path) -> SourceFiles:
     if source.kind == "simulated_store":
         return SourceFiles(root, (), ())
     folder = source_folder(source.folder, root)
-    return SourceFiles(folder, source_files(folder, source.reviews), source_files(folder, source.meta))
+    interactions, items = _names(source, folder)
+    return SourceFiles(folder, source_files(folder, interactions), source_files(folder, items))
+
+
+def _names(
+    source: AmazonReviews2023Config | MovieLensConfig | FilesConfig, folder: Path
+) -> tuple[FileNames, FileNames]:
+    if source.kind == "files":
+        return source.interactions.files, source.items.files
+    if source.kind == "movielens":
+        ending = "dat" if (folder / "ratings.dat").is_file() else "csv"
+        return f"ratings.{ending}", f"movies.{ending}"
+    return source.reviews, source.meta
 
 
 def source_folder(folder: Path, root: Path) -> Path:

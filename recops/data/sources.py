@@ -4,7 +4,7 @@ A source gives frames, which are written as they come: a file of any size passes
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ from typing import Any
 import polars as pl
 
 from recops.artifacts import file_sha256
-from recops.config.raw_data import RawDataConfig, SourceConfig
+from recops.config.raw_data import FilesConfig, RawDataConfig, SourceConfig
 from recops.data import schema
 from recops.data.amazon_reviews_2023 import read_meta, read_reviews
+from recops.data.files import EventFilter, read_interactions, read_items
+from recops.data.movielens import read_movies, read_ratings
 from recops.data.shop_truth import ShopTruth
 from recops.data.simulated_store import simulate
 from recops.data.source_files import SourceFiles, find_source_files
@@ -28,6 +30,7 @@ class RawDataReport:
 
     Attributes:
         first_time, last_time: ISO 8601, UTC, of the times as they stand; absent where no row has one in the calendar.
+        left_out: rows of kinds of events that the recipe does not list, per kind.
         num_without: rows without a value, per column that may be absent.
         users_per_kind: planted kinds, of the simulated store only.
         source_sha256: SHA-256 per source file, by its path in the source's folder; empty where nothing is read.
@@ -39,6 +42,7 @@ class RawDataReport:
     num_interactions: int
     first_time: str | None
     last_time: str | None
+    left_out: dict[str, int]
     num_without: dict[str, int]
     users_per_kind: dict[str, int]
     source_sha256: dict[str, str]
@@ -50,7 +54,8 @@ class _Source:
 
     interactions: Iterable[pl.DataFrame]
     items: Iterable[pl.DataFrame]
-    truth: ShopTruth | None
+    truth: ShopTruth | None = None
+    events: EventFilter = field(default_factory=lambda: EventFilter(None, None))
 
 
 def run_raw_data(io: StageIO, config: RawDataConfig, *, seed: int) -> RawDataReport:
@@ -64,6 +69,7 @@ def run_raw_data(io: StageIO, config: RawDataConfig, *, seed: int) -> RawDataRep
     # Items first: they are few, and a mistake in them is then told before the long file is read.
     write_table(source.items, io.out / "items.parquet", schema.ITEMS)
     write_table(source.interactions, io.out / "interactions.parquet", schema.INTERACTIONS)
+    source.events.check_all_seen()
     if source.truth is not None:
         source.truth.write(io.out)
     return _report(config.source.kind, source, files, io.out)
@@ -72,8 +78,18 @@ def run_raw_data(io: StageIO, config: RawDataConfig, *, seed: int) -> RawDataRep
 def _open(config: SourceConfig, files: SourceFiles, seed: int) -> _Source:
     if config.kind == "simulated_store":
         store = simulate(config, seed)
-        return _Source([store.interactions], [store.items], store.truth)
-    return _Source(numbered_on(map(read_reviews, files.interactions)), numbered_on(map(read_meta, files.items)), None)
+        return _Source([store.interactions], [store.items], truth=store.truth)
+    if config.kind == "files":
+        return _open_files(config, files)
+    read = (read_ratings, read_movies) if config.kind == "movielens" else (read_reviews, read_meta)
+    return _Source(numbered_on(map(read[0], files.interactions)), numbered_on(map(read[1], files.items)))
+
+
+def _open_files(config: FilesConfig, files: SourceFiles) -> _Source:
+    events = EventFilter(config.interactions.columns.event, config.interactions.events)
+    tables = (read_interactions(path, config.interactions, config.csv, events) for path in files.interactions)
+    items = (read_items(path, config.items, config.csv) for path in files.items)
+    return _Source(numbered_on(tables), numbered_on(items), events=events)
 
 
 def _report(kind: str, source: _Source, files: SourceFiles, out: Path) -> RawDataReport:
@@ -94,6 +110,7 @@ def _report(kind: str, source: _Source, files: SourceFiles, out: Path) -> RawDat
         num_interactions=counts["rows"],
         first_time=_iso(counts["first"]),
         last_time=_iso(counts["last"]),
+        left_out=dict(sorted(source.events.left_out.items())),
         num_without={
             **_only_row(interactions.select(pl.col("rating").null_count())),
             **_only_row(items.select(pl.col("title", "category", "store", "price").null_count())),

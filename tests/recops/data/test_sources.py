@@ -81,6 +81,7 @@ def test_published_files_are_read_and_their_hashes_reported(tmp_path: Path) -> N
         "num_interactions": 2,
         "first_time": "2020-09-13T12:26:40.000+00:00",
         "last_time": "2020-09-13T12:26:40.000+00:00",
+        "left_out": {},
         "num_without": {"rating": 1, "title": 0, "category": 0, "store": 0, "price": 0},
         "users_per_kind": {},
         "source_sha256": {name: file_sha256(folder / name) for name in ("reviews.jsonl", "meta.jsonl.gz")},

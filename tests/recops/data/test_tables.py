@@ -1,0 +1,82 @@
+import gzip
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from recops.config.raw_data import CsvConfig
+from recops.data.tables import read_table
+from recops.errors import InputError
+
+COMMA = CsvConfig(delimiter=",", encoding="utf-8")
+
+
+def read(path: Path, content: bytes, config: CsvConfig | None = COMMA) -> list[tuple[str, str, int]]:
+    path.write_bytes(content)
+    return pl.concat(read_table(path, ("a", "b"), config)).rows()
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        (b"a,b\n1,2\n", [("1", "2", 2)]),
+        (b"\xef\xbb\xbfa,b\r\n1,2\r\n3,\r\n", [("1", "2", 2), ("3", "", 3)]),
+        (b'"b",x,"a"\n"say ""hi""",0,"1,5"\n', [("1,5", 'say "hi"', 2)]),
+        (b'a,b\n1,"x\ny"\n2,z', [("1", "x\ny", 2), ("2", "z", 3)]),
+        (b"a,b\n1,x\x00y\x07\n", [("1", "x\x00y\x07", 2)]),
+        (gzip.compress(b"a,b\n1,2\n"), [("1", "2", 2)]),
+    ],
+)
+def test_csv_is_read_by_the_names_of_its_header(tmp_path: Path, content: bytes, rows: list[object]) -> None:
+    assert read(tmp_path / "x.csv", content) == rows
+
+
+def test_another_delimiter_and_encoding(tmp_path: Path) -> None:
+    config = CsvConfig(delimiter=";", encoding="latin-1")
+    assert read(tmp_path / "x.csv", b"a;b\n1;caf\xe9\n", config) == [("1", "café", 2)]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a,b\n1,2\n3\n", "row 3: found 1 fields: 3; expected 2 fields"),
+        (b"a,b\n1,2\n3,4,5\n", "row 3: found 3 fields: 3,4,5; expected 2 fields"),
+        (b"a,b\n1,caf\xe9\n", r"invalid UTF8 data.*csv\.encoding \(utf-8\)"),
+        (b'a,b\n1,"x\n2,z\n', "a quotation mark that is opened and not closed"),
+        (b"a;b\n1;2\n", "no column a, b; the file has: a;b; .*delimiter"),
+        (b"a,a,b\n1,2,3\n", "several columns a"),
+        (b"a,b\n", "found no row"),
+        (b"", "found no row"),
+        (b"\xff\xfea\x00,\x00", "text in UTF-16"),
+        (b"PK\x03\x04....", "a zip archive"),
+        (b"PAR1xxxx", "expected a whole Parquet file"),
+        (gzip.compress(b"a,b\n" + b"1,2\n" * 1000)[:-9], "Truncated"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_where_and_why(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        read(tmp_path / "x.csv", content)
+    assert str(tmp_path / "x.csv") in caught.value.where
+    assert caught.value.next_step
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file; the folder holds nothing"):
+        list(read_table(tmp_path / "x.csv", ("a",), COMMA))
+
+
+def test_parquet_is_known_by_its_content(tmp_path: Path) -> None:
+    table = pl.DataFrame({"b": [1.5, None], "c": ["x", "y"], "a": [1, 2]})
+    table.write_parquet(tmp_path / "x.data")
+    [part] = read_table(tmp_path / "x.data", ("a", "b"), None)
+    assert part.rows() == [(1, 1.5, 1), (2, None, 2)]
+    with pytest.raises(InputError, match="no column d; the file has: b, c, a"):
+        list(read_table(tmp_path / "x.data", ("a", "d"), None))
+    table.clear().write_parquet(tmp_path / "empty.data")
+    with pytest.raises(InputError, match="found no row"):
+        list(read_table(tmp_path / "empty.data", ("a", "b"), None))
+
+
+def test_csv_needs_a_word_on_how_it_is_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"csv is null\. Write how"):
+        read(tmp_path / "x.csv", b"a,b\n1,2\n", None)
