@@ -61,10 +61,11 @@ def _pages(stage: StageName, folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _systems(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Metrics by system on all test samples; the baselines' file has other slices and warm and cold targets too."""
+    """Metrics by system on all test samples; the baselines' file has more beside these."""
     if "systems" in metrics:
         return dict(metrics["systems"])
-    return {name: tables["all"] for name, tables in metrics["slices"]["test"]["systems"].items()}
+    tables = metrics["slices"]["test"]["ranked"]["candidates"]["systems"]
+    return {name: groups["all"] for name, groups in tables.items()}
 
 
 def _head(table: Path) -> str:

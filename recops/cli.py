@@ -24,7 +24,7 @@ from recops.readme import write_readme_parts
 from recops.runner import run_stage
 from recops.stage import StageName
 from recops.stages import EXIT_BAD_INPUT, EXIT_INTERRUPTED
-from recops.summary import markdown_table, print_recommendation, print_results, read_results
+from recops.summary import markdown_table, print_baselines, print_recommendation, print_results, read_results
 from recops.versioning import dvc_executable
 
 app = typer.Typer(
@@ -84,6 +84,12 @@ def results(
         print(markdown_table(read_results(project_root(), recipe)))
     else:
         print_results(console, project_root(), recipe)
+
+
+@app.command()
+def baselines(recipe: RecipeOption = "embedded") -> None:
+    """Print what the stage baselines measured on the test samples, as Markdown tables."""
+    print_baselines(console, project_root(), recipe)
 
 
 @app.command()

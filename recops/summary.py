@@ -84,6 +84,36 @@ def _cell(name: str, value: dict[str, float]) -> str:
     return _text(name, value).replace("[", "\\[")
 
 
+def print_baselines(console: Console, root: Path, recipe: str) -> None:
+    """Print what the stage `baselines` measured on the test samples, as Markdown: a table for all that was ranked.
+
+    Raises:
+        InputError: the artefact is missing or damaged.
+    """
+    folder = Layout(root, recipe).artefact("baselines")
+    verify(folder)
+    for ranked, table in read_json(folder / "metrics.json")["slices"]["test"]["ranked"].items():
+        console.print(
+            f"\n{recipe}, {ranked}\n\n{baselines_table(table)}", markup=False, highlight=False, soft_wrap=True
+        )
+
+
+def baselines_table(table: dict[str, Any]) -> str:
+    """Return one row per system, best NDCG@10 first, with its difference to the best one and that one's corrected p."""
+    metrics = {name: groups["all"] for name, groups in table["systems"].items()}
+    to_best = {one["system"]: one for one in table["differences"] if one["role"] == "best baseline"}
+    head = ["system", *METRICS, "to the best", "p (Holm)"]
+    lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
+    for system in sorted(metrics, key=lambda name: -metrics[name]["ndcg@10"]["mean"]):
+        cells = [_text(name, metrics[system][name]) for name in METRICS]
+        one = to_best.get(system)
+        cells += (
+            [f"{one['mean']:.3f} [{one['low']:.3f}, {one['high']:.3f}]", f"{one['p_holm']:.3f}"] if one else ["", ""]
+        )
+        lines.append(f"| {system} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def print_recommendation(console: Console, found: "Recommendation") -> None:
     """Print a ranked list, and the tool calls that led to it."""
     console.print("History: " + "; ".join(found.history), highlight=False, markup=False)

@@ -65,18 +65,34 @@ class LeaveOneOutConfig(Section):
 
 SplitConfig = Annotated[TemporalConfig | LeaveOneOutConfig, Field(discriminator="kind")]
 
-
-Negatives = Literal["uniform", "popularity", "sasrec_hard"]
+DrawnNegatives = Literal["uniform", "popularity"]
+Negatives = DrawnNegatives | Literal["sasrec_hard"]
 
 
 class CandidatesConfig(Section):
     """Frozen candidate sets: the target and `num_candidates - 1` negatives outside the user's history.
 
-    `negatives`: every item alike, in proportion to how often it was taken, or hard ones: what SASRec ranks highest.
+    `negatives`: every item alike, in proportion to how often it was taken, or hard ones: what SASRec ranks highest. The
+    agent is trained and measured on these; `further_negatives` freezes more sets for the same samples, on which the
+    baselines are measured too.
     """
 
     num_candidates: Annotated[int, Field(ge=2)]
     negatives: Negatives
+    further_negatives: tuple[DrawnNegatives, ...]
+
+    @property
+    def columns(self) -> dict[str, DrawnNegatives]:
+        """Column of `samples.parquet` -> kind of its negatives; the set of the agent first, unless it is a hard one."""
+        own: dict[str, DrawnNegatives] = {} if self.negatives == "sasrec_hard" else {"candidates": self.negatives}
+        return {**own, **{f"candidates_{kind}": kind for kind in self.further_negatives}}
+
+    @model_validator(mode="after")
+    def _no_set_twice(self) -> "CandidatesConfig":
+        kinds = (self.negatives, *self.further_negatives)
+        if len(set(kinds)) != len(kinds):
+            raise ValueError("a kind of negatives is named twice")
+        return self
 
     @field_validator("num_candidates", mode="before")
     @classmethod

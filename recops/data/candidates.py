@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recops.config.validated_splits import CandidatesConfig
+from recops.config.validated_splits import Negatives
 from recops.data.random_bits import Bits, bits, fractions, mix64
 from recops.data.taken import TakenItems
 from recops.errors import InputError
@@ -43,9 +43,9 @@ class ItemOdds:
         return items
 
 
-def item_odds(config: CandidatesConfig, items_N: Items, num_items: int) -> ItemOdds:
-    """Return the chances that the recipe asks for; `items_N` are the items of all interactions."""
-    counted = config.negatives == "popularity"
+def item_odds(kind: Negatives, items_N: Items, num_items: int) -> ItemOdds:
+    """Return the chances of a kind of negatives; `items_N` are the items of all interactions."""
+    counted = kind == "popularity"
     return ItemOdds(num_items, np.bincount(items_N, minlength=num_items + 1)[1:] if counted else None)
 
 

@@ -81,8 +81,17 @@ class SampleStore:
         assert slice_name in SAMPLED_SLICES, f"{slice_name} has no samples"
         return np.flatnonzero(self._samples.slice_code == SLICE_CODES[slice_name]).astype(np.int32)
 
-    def sample(self, sample_id: int) -> Sample:
+    @property
+    def candidate_kinds(self) -> tuple[str, ...]:
+        """Columns of frozen candidates; the first, `candidates`, is what agents are trained and measured on."""
+        return tuple(self._samples.candidates)
+
+    def sample(self, sample_id: int, candidate_kind: str = "candidates") -> Sample:
         """Return one sample, with everything of its user before the target as history, oldest first.
+
+        Args:
+            sample_id: which one.
+            candidate_kind: one of `candidate_kinds`.
 
         Raises:
             IndexError: there is no such sample.
@@ -99,7 +108,7 @@ class SampleStore:
             target=int(columns.target[sample_id]),
             timestamp=int(columns.timestamp[sample_id]),
             slice=_SLICE_NAMES[columns.slice_code[sample_id]],
-            candidates=tuple(columns.candidates[sample_id].tolist()),
+            candidates=tuple(columns.candidates[candidate_kind][sample_id].tolist()),
             history=self._events_of(user)[start:end],
             target_is_warm=bool(columns.target_is_warm[sample_id]),
         )
@@ -125,7 +134,11 @@ class _SampleColumns:
     """The table of samples, a column each; row number = sample id."""
 
     def __init__(self, path: Path, candidates: Path) -> None:
-        self.candidates = _column(candidates, "candidates", np.int32)  # (S, C)
+        further = sorted(name for name in pl.read_parquet_schema(path) if name.startswith("candidates_"))
+        self.candidates = {  # (S, C) each
+            "candidates": _column(candidates, "candidates", np.int32),
+            **{name: _column(path, name, np.int32) for name in further},
+        }
         self.user = _column(path, "user", np.int32)
         self.target = _column(path, "target", np.int32)
         self.timestamp = _column(path, "timestamp", np.int64)

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from recops.config.validated_splits import CandidatesConfig, FittedOn
-from recops.data.candidates import Moments, draw_candidates, item_odds
+from recops.data.candidates import ItemOdds, Items, Moments, draw_candidates, item_odds
 from recops.data.random_bits import sample_keys, text_keys
 from recops.data.samples import SAMPLED_SLICES
 from recops.data.slices import FITTED_SLICES
@@ -68,33 +68,37 @@ def with_candidates(
     config: CandidatesConfig,
     seed: int,
 ) -> pl.DataFrame:
-    """Add each sample's frozen candidate set.
+    """Add each sample's frozen candidate sets, a column for each kind.
 
     Args:
         samples: as `build_samples` returns them.
         interactions: the rows that the samples' histories point to.
         taken: of these interactions.
         user_ids, item_ids: id of user i, and of item i + 1.
-        config: how many candidates, and with which chances.
+        config: how many candidates, and with which chances; the keys of its `columns` are added.
         seed: the recipe's seed.
 
     Raises:
         InputError: there are too few items.
     """
     users, targets, times = (samples[name].to_numpy() for name in ("user", "target", "timestamp"))
-    keys = sample_keys(
-        sub_seed(seed, "candidates"),
-        user_keys_S=text_keys(user_ids)[users],
-        item_keys_S=text_keys(item_ids)[targets - 1],
-        times_S=times,
-    )
     starts, ends = (samples[name].to_numpy() for name in ("history_start", "history_end"))
-    moments = Moments(keys, users, targets, starts, ends)
-    odds = item_odds(config, interactions["item"].to_numpy(), len(item_ids))
-    drawn = np.empty((len(samples), config.num_candidates), dtype=np.int32)
-    with progress("drawing candidates", len(samples)) as meter:
-        for start in range(0, len(samples), _CHUNK):
+    ids = {"user_keys_S": text_keys(user_ids)[users], "item_keys_S": text_keys(item_ids)[targets - 1]}
+    dtype, drawn = pl.Array(pl.Int32, config.num_candidates), []
+    for name, kind in config.columns.items():
+        keys = sample_keys(sub_seed(seed, name), **ids, times_S=times)
+        moments = Moments(keys, users, targets, starts, ends)
+        odds = item_odds(kind, interactions["item"].to_numpy(), len(item_ids))
+        drawn.append(pl.Series(name, _drawn(moments, config.num_candidates, odds=odds, taken=taken), dtype=dtype))
+    return samples.with_columns(drawn)
+
+
+def _drawn(moments: Moments, count: int, *, odds: ItemOdds, taken: TakenItems) -> Items:
+    """As `draw_candidates`, in chunks."""
+    drawn_SC = np.empty((len(moments), count), dtype=np.int32)
+    with progress("drawing candidates", len(moments)) as meter:
+        for start in range(0, len(moments), _CHUNK):
             chunk = moments.select(slice(start, start + _CHUNK))
-            drawn[start : start + _CHUNK] = draw_candidates(chunk, config.num_candidates, odds=odds, taken=taken)
+            drawn_SC[start : start + _CHUNK] = draw_candidates(chunk, count, odds=odds, taken=taken)
             meter.advance(len(chunk))
-    return samples.with_columns(pl.Series("candidates", drawn, dtype=pl.Array(pl.Int32, config.num_candidates)))
+    return drawn_SC

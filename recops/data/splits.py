@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from recops.artifacts import write_json
-from recops.config.validated_splits import ValidatedSplitsConfig
+from recops.config.validated_splits import CandidatesConfig, ValidatedSplitsConfig
 from recops.data.candidates import candidates_sha256
 from recops.data.clean import Screened, k_core, reason_counts, screen
 from recops.data.sampling import build_samples, taken_items, with_candidates
@@ -27,7 +27,8 @@ class SplitsReport:
             before, and first and last time (ISO 8601, UTC).
         dropped: well-formed rows and possible samples that are left out, per reason.
         quarantine: rejected rows per table and reason; `quarantine_fraction` is their share of a table.
-        candidates_sha256: equal only for equal samples and candidates.
+        candidates_sha256: equal only for equal samples and candidates; `further_candidates_sha256` is the same for each
+            further kind, by the column of samples.parquet.
     """
 
     num_users: int
@@ -39,6 +40,7 @@ class SplitsReport:
     quarantine: dict[str, dict[str, int]]
     quarantine_fraction: dict[str, float]
     candidates_sha256: str
+    further_candidates_sha256: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -79,17 +81,16 @@ def run_validated_splits(io: StageIO, config: ValidatedSplitsConfig, *, seed: in
         "items_outside_core": len(screened.items) - len(indexed.items),
         **dropped,
     }
-    if config.candidates.negatives != "sasrec_hard":  # these are drawn where SASRec is: by `sasrec_embeddings`
-        samples = with_candidates(
-            samples,
-            indexed.interactions,
-            taken,
-            user_ids=indexed.users["user_id"],
-            item_ids=indexed.items["item_id"],
-            config=config.candidates,
-            seed=seed,
-        )
-    report = _report(indexed, samples, dropped, screened)
+    samples = with_candidates(
+        samples,
+        indexed.interactions,
+        taken,
+        user_ids=indexed.users["user_id"],
+        item_ids=indexed.items["item_id"],
+        config=config.candidates,
+        seed=seed,
+    )
+    report = _report(indexed, samples, dropped, screened, config.candidates)
     _write(io.out, indexed, samples, screened, report, config)
     return report
 
@@ -119,8 +120,11 @@ def _indexed(
     return _Indexed(interactions, known, users)
 
 
-def _report(indexed: _Indexed, samples: pl.DataFrame, dropped: dict[str, int], screened: Screened) -> SplitsReport:
+def _report(
+    indexed: _Indexed, samples: pl.DataFrame, dropped: dict[str, int], screened: Screened, config: CandidatesConfig
+) -> SplitsReport:
     facts = slice_facts(indexed.interactions, samples)
+    further = [name for name in config.columns if name != "candidates"]
     return SplitsReport(
         num_users=len(indexed.users),
         num_items=len(indexed.items),
@@ -130,12 +134,17 @@ def _report(indexed: _Indexed, samples: pl.DataFrame, dropped: dict[str, int], s
         dropped=dropped,
         quarantine=reason_counts(screened.quarantine),
         quarantine_fraction=screened.fractions,
-        candidates_sha256=candidates_sha256(
-            samples[_frozen_column(samples)].to_numpy(),
-            users_S=samples["user"].to_numpy(),
-            times_S=samples["timestamp"].to_numpy(),
-            item_ids=indexed.items["item_id"].to_list(),
-        ),
+        candidates_sha256=_hash(samples, _frozen_column(samples), indexed.items),
+        further_candidates_sha256={name: _hash(samples, name, indexed.items) for name in further},
+    )
+
+
+def _hash(samples: pl.DataFrame, column: str, items: pl.DataFrame) -> str:
+    return candidates_sha256(
+        samples[column].to_numpy(),
+        users_S=samples["user"].to_numpy(),
+        times_S=samples["timestamp"].to_numpy(),
+        item_ids=items["item_id"].to_list(),
     )
 
 
@@ -179,5 +188,6 @@ def _write(
         "slices": slice_facts(indexed.interactions, samples),
         "dropped": report.dropped,
         "candidates_sha256": report.candidates_sha256,
+        "further_candidates_sha256": report.further_candidates_sha256,
     }
     write_json(out / "splits.json", splits)

@@ -1,153 +1,156 @@
-"""Stage `baselines`: everything that a user would pick instead of an agent, on the same frozen candidates.
+"""Stage `baselines`: everything that a user would pick instead of an agent.
 
-Each evidence alone and two ways to merge them, on `valid` and `test`. Nothing is fitted here but the merging, on
-`policy_train`. Shape suffixes: N samples, K candidates.
+Every system ranks every kind of frozen candidates of `valid` and `test`; those that score items one by one rank the
+whole catalogue too. Merges are fitted on `policy_train`, item-kNN and ALS on `tool_fit`. Shape suffixes: N samples,
+K candidates.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from recops.artifacts import write_json
+from recops.artifacts import file_sha256, write_json
 from recops.config.agent import AgentConfig
-from recops.config.baselines import BaselinesConfig, SystemName
+from recops.config.baselines import BaselinesConfig, MergeName
 from recops.errors import InputError
+from recops.evaluate.baseline_tables import CATALOGUE, Measured, rank_frame, slice_table
 from recops.evaluate.bounds import write_bounds
-from recops.evaluate.evidence_lists import SINGLE_LISTS, EvidenceLists, evidence_lists
+from recops.evaluate.candidate_lists import (
+    CandidateLists,
+    Ranks,
+    SliceScores,
+    candidate_items,
+    candidate_lists,
+    score_slice,
+    seeded_ties,
+)
 from recops.evaluate.merging import Fusion, LambdaMart
-from recops.evaluate.ranking import MetricTable, metric_table
-from recops.metrics import ABSENT
+from recops.evaluate.scorers import Scorer, scorers, sentence_model_folder
+from recops.evaluate.tool_answers import ORDERS, ordering_toolbox, tool_answers
 from recops.records import SliceName
 from recops.retrieval.evidence import Evidence
+from recops.retrieval.sentences import WEIGHTS
+from recops.retrieval.ties import ranks_by_score
 from recops.seeds import sub_seed
 from recops.stage_io import StageIO
 
-RANKINGS_SCHEMA = {"system": pl.String, "sample_id": pl.Int32, "slice": pl.String, "rank": pl.Int32}
 REPORTED_SLICES: tuple[SliceName, ...] = ("valid", "test")
 
-Ranks = NDArray[np.int32]
+_Merge = Fusion | LambdaMart
 
 
 @dataclass(frozen=True)
 class BaselinesReport:
-    """NDCG@10 by slice and system, samples per slice, and the weights that fusion chose (empty without it)."""
+    """What the stage found.
+
+    `ndcg_at_10` is by what was ranked (a kind of candidates, or `catalogue`), slice and system; `fusion_weights` is by
+    kind of candidates, empty without the system; `sentence_model_sha256` names weights that lie outside the repository.
+    """
 
     num_samples: dict[str, int]
-    ndcg_at_10: dict[str, dict[str, float]]
-    fusion_weights: dict[str, float]
+    ndcg_at_10: dict[str, dict[str, dict[str, float]]]
+    fusion_weights: dict[str, dict[str, float]]
+    sentence_model_sha256: str | None
 
 
 def run_baselines(io: StageIO, config: BaselinesConfig, *, seed: int, agent: AgentConfig) -> BaselinesReport:
-    """Rank the candidates of `valid` and `test` by every system; write the target's ranks and the metrics.
+    """Rank by every system; write the target's ranks and the metrics.
 
     Raises:
-        InputError: an input is missing or damaged, or a slice has no samples.
+        InputError: an input is missing or damaged, a slice has no samples, or the sentence model cannot be read.
     """
-    evidence = Evidence.load(io.input("validated_splits"), io.input("sasrec_embeddings"), agent, seed)
-    systems = _Systems(evidence, config, agent, seed)
-    frames, metrics = [], {}
-    for name in REPORTED_SLICES:
-        lists = systems.lists(name)
-        ranks = systems.ranks(lists)
-        frames += [_frame(system, name, lists, ranks_N) for system, ranks_N in ranks.items()]
-        metrics[name] = _metrics(lists, _cut(ranks, agent.num_ranked), config, seed)
-    pl.concat(frames).write_parquet(io.out / "rankings.parquet")
+    splits = io.input("validated_splits")
+    evidence = Evidence.load(splits, io.input("sasrec_embeddings"), agent, seed)
+    bench = _Bench(evidence, splits, config, agent=agent, seed=seed)
+    measured = {name: bench.measure(name) for name in REPORTED_SLICES}
+    pl.concat([rank_frame(name, one) for name, found in measured.items() for one in found]).write_parquet(
+        io.out / "rankings.parquet"
+    )
+    metrics = {
+        name: slice_table(found, config, num_ranked=agent.num_ranked, seed=seed) for name, found in measured.items()
+    }
     write_json(io.out / "metrics.json", {"seed": seed, "slices": metrics})
+    folder = sentence_model_folder(config)
     write_bounds(io, evidence.store, num_ranked=agent.num_ranked, seed=seed)
     return BaselinesReport(
-        num_samples={name: content["num_samples"] for name, content in metrics.items()},
-        ndcg_at_10={
-            name: {system: tables["all"]["ndcg@10"]["mean"] for system, tables in content["systems"].items()}
-            for name, content in metrics.items()
+        num_samples={name: table["num_samples"] for name, table in metrics.items()},
+        ndcg_at_10=_ndcg_at_10(metrics),
+        fusion_weights={
+            kind: one.weights
+            for kind, merges in bench.merges.items()
+            for one in merges.values()
+            if isinstance(one, Fusion)
         },
-        fusion_weights=dict(systems.fusion.weights) if systems.fusion else {},
+        sentence_model_sha256=file_sha256(folder / WEIGHTS) if folder else None,
     )
 
 
-class _Systems:
-    """The systems of the recipe; those that merge are fitted on `policy_train` first."""
+class _Bench:
+    """The systems of the recipe; those that are fitted are fitted first."""
 
-    def __init__(self, evidence: Evidence, config: BaselinesConfig, agent: AgentConfig, seed: int) -> None:
-        self._evidence, self._names, self._agent, self._seed = evidence, config.systems, agent, seed
-        merges = {"fusion", "lambdamart"} & set(config.systems)
-        train = self.lists("policy_train") if merges else None
-        self.fusion = Fusion(train) if train and "fusion" in merges else None
-        self._lambdamart = LambdaMart(train, sub_seed(seed, "lambdamart")) if train and "lambdamart" in merges else None
+    def __init__(
+        self, evidence: Evidence, splits: Path, config: BaselinesConfig, *, agent: AgentConfig, seed: int
+    ) -> None:
+        self._evidence, self._config, self._agent, self._seed = evidence, config, agent, seed
+        self._toolbox = ordering_toolbox(evidence, agent)
+        # The scores behind the tools' orders are needed for one merge, whether these orders are systems or not.
+        behind = ORDERS if "lambdamart_scores" in config.merges else ()
+        names = tuple(dict.fromkeys((*config.singles, *behind)))
+        self._scorers = scorers(names, evidence, splits, config, agent=agent, seed=seed)
+        train = self._lists("policy_train", {name: self._scorers[name] for name in behind})[0] if config.merges else {}
+        self.merges = {
+            kind: {name: self._fitted(name, lists) for name in config.merges} for kind, lists in train.items()
+        }
 
-    def lists(self, slice_name: SliceName) -> EvidenceLists:
-        """Return every evidence's lists for the samples of a slice.
+    def measure(self, slice_name: SliceName) -> list[Measured]:
+        """Return the target's rank by each system: for each kind of candidates, then in the whole catalogue."""
+        by_kind, scores = self._lists(slice_name, self._scorers)
+        found = [Measured.of(kind, lists, self._target_ranks(kind, lists)) for kind, lists in by_kind.items()]
+        singles = {name: scores.catalogue_ranks[name] for name in self._config.singles}
+        return [*found, Measured.of(CATALOGUE, next(iter(by_kind.values())), singles)]
 
-        Raises:
-            InputError: the slice has no samples.
-        """
-        sample_ids = self._evidence.store.sample_ids(slice_name)
-        if not len(sample_ids):
+    def _lists(
+        self, slice_name: SliceName, scored: Mapping[str, Scorer]
+    ) -> tuple[dict[str, CandidateLists], SliceScores]:
+        """Return the lists of a slice by kind of candidates, and what the scorers say about its samples."""
+        store = self._evidence.store
+        sample_ids = store.sample_ids(slice_name).tolist()
+        if not sample_ids:
             step = "Change validated_splits.split, or bring more data."
             raise InputError(f"slice {slice_name}", found="no samples", expected="samples to rank", next_step=step)
-        return evidence_lists(self._evidence, self._agent, sample_ids, ("random", *SINGLE_LISTS))
-
-    def ranks(self, lists: EvidenceLists) -> dict[str, Ranks]:
-        """Return the target's rank by each system, shape (N,) each."""
-        return {name: self._target_ranks(name, lists) for name in self._names}
-
-    def _target_ranks(self, name: SystemName, lists: EvidenceLists) -> Ranks:
-        if name == "fusion" or name == "lambdamart":
-            merger = self.fusion if name == "fusion" else self._lambdamart
-            assert merger is not None, f"{name} was not fitted"
-            ranks_NK = self._ranked(merger.scores(lists), lists, name)
-        else:
-            ranks_NK = lists.ranks_of(name)
-        return ranks_NK[np.arange(len(ranks_NK)), lists.target_places].astype(np.int32)
-
-    def _ranked(self, scores_NK: NDArray[np.float64], lists: EvidenceLists, name: str) -> NDArray[np.int64]:
-        """Ranks by score, shape (N, K); ties in seeded order, never in the order of the list."""
-        ranks_NK = np.empty(scores_NK.shape, dtype=np.int64)
-        for row, (sample_id, items_K) in enumerate(zip(lists.sample_ids, lists.items, strict=True)):
-            places, _ = self._evidence.order(
-                scores_NK[row], self._evidence.store.sample(int(sample_id)), items_K.tolist(), name
+        self._evidence.prepare(sample_ids)
+        samples = {kind: [store.sample(i, kind) for i in sample_ids] for kind in store.candidate_kinds}
+        item_sets = {kind: candidate_items(of_kind) for kind, of_kind in samples.items()}
+        scores = score_slice(self._evidence, scored, samples[store.candidate_kinds[0]], item_sets)
+        lists = {
+            kind: candidate_lists(
+                self._evidence, of_kind, scores.candidates[kind], tool_answers(self._toolbox, of_kind, self._agent)
             )
-            ranks_NK[row, places] = np.arange(len(places))
-        return ranks_NK
+            for kind, of_kind in samples.items()
+        }
+        return lists, scores
+
+    def _fitted(self, name: MergeName, train: CandidateLists) -> _Merge:
+        if name == "fusion":
+            return Fusion(train)
+        seed, with_scores = sub_seed(self._seed, "lambdamart"), name == "lambdamart_scores"
+        return LambdaMart(train, self._config.lambdamart, with_scores=with_scores, seed=seed)
+
+    def _target_ranks(self, kind: str, lists: CandidateLists) -> dict[str, Ranks]:
+        ranks = {name: lists.ranks[name] for name in self._config.singles}
+        for name in self._config.merges:
+            ties_NK = seeded_ties(self._evidence, lists.sample_ids, lists.items, name)
+            ranks[name] = ranks_by_score(self.merges[kind][name].scores(lists), ties_NK)
+        return {name: lists.target_ranks(ranks_NK) for name, ranks_NK in ranks.items()}
 
 
-def _frame(system: str, slice_name: SliceName, lists: EvidenceLists, ranks_N: Ranks) -> pl.DataFrame:
-    columns = {"system": system, "sample_id": lists.sample_ids, "slice": slice_name, "rank": ranks_N}
-    return pl.DataFrame(columns, schema=RANKINGS_SCHEMA)
-
-
-def _cut(ranks: Mapping[str, Ranks], num_ranked: int) -> dict[str, Ranks]:
-    """Lists end where an agent's do; without this, MRR would be paid for places that an agent cannot fill."""
-    return {
-        system: np.where(ranks_N < num_ranked, ranks_N, ABSENT).astype(np.int32) for system, ranks_N in ranks.items()
-    }
-
-
-def _metrics(lists: EvidenceLists, ranks: Mapping[str, Ranks], config: BaselinesConfig, seed: int) -> dict[str, Any]:
-    """The tables of one slice: all targets, and warm and cold ones apart where there are any."""
-    groups = {
-        "all": np.ones(len(lists.sample_ids), dtype=np.bool_),
-        "warm": lists.target_is_warm,
-        "cold": ~lists.target_is_warm,
-    }
-
-    def table(ranks_N: Ranks, members: NDArray[np.bool_]) -> MetricTable:
-        return metric_table(
-            ranks_N[members],
-            lists.users[members],
-            draws=config.bootstrap_draws,
-            confidence=config.confidence,
-            seed=sub_seed(seed, "bootstrap"),
-        )
-
-    return {
-        "num_samples": len(lists.sample_ids),
-        "num_cold": int(groups["cold"].sum()),
-        "systems": {
-            system: {group: table(ranks_N, members) for group, members in groups.items() if members.any()}
-            for system, ranks_N in ranks.items()
-        },
-    }
+def _ndcg_at_10(metrics: Mapping[SliceName, Any]) -> dict[str, dict[str, dict[str, float]]]:
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for slice_name, table in metrics.items():
+        for ranked, of_ranked in table["ranked"].items():
+            means = {name: groups["all"]["ndcg@10"]["mean"] for name, groups in of_ranked["systems"].items()}
+            found.setdefault(ranked, {})[slice_name] = means
+    return found

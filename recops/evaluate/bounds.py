@@ -38,7 +38,7 @@ def write_bounds(io: StageIO, store: SampleStore, *, num_ranked: int, seed: int)
         return
     raw = io.input("raw_data")
     oracle = Oracle(raw, store)
-    rankings = pl.read_parquet(io.out / "rankings.parquet")
+    rankings = pl.read_parquet(io.out / "rankings.parquet").filter(pl.col("ranked") == "candidates").drop("ranked")
     frames = [_bound_frame(oracle, store, name, _negatives(io), seed) for name in rankings["slice"].unique().sort()]
     bounds = pl.concat(frames)
     bounds.write_parquet(io.out / BOUND_RANKINGS)

@@ -10,7 +10,7 @@ import numpy as np
 from recops.config.evaluation_reports import EvaluationConfig
 from recops.data.samples import SLICE_CODES, SampleStore
 from recops.evaluate.episode_facts import calls_by_kind, calls_by_tool
-from recops.evaluate.systems import Comparison, paired_differences, rank_histogram, tables_by_system
+from recops.evaluate.systems import Comparison, differences, rank_histogram, tables_by_system
 from recops.evaluate.wording import reading
 from recops.records import SliceName
 
@@ -33,7 +33,7 @@ def describe(
         "warm": _part(comparison, comparison.warm, config, seed),
         "cold": _part(comparison, ~comparison.warm, config, seed),
         "differences": [
-            {**asdict(paired), "reading": reading(paired)} for paired in paired_differences(comparison, config, seed)
+            {**asdict(paired), "reading": reading(paired)} for paired in differences(comparison, config, seed)
         ],
         "rank_histogram": {system.name: rank_histogram(system, num_ranked) for system in comparison.systems},
         "calls_by_tool": {agent.name: calls_by_tool(agent.episodes, tools) for agent in comparison.agents},

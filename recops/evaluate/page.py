@@ -17,13 +17,15 @@ from recops.config.evaluation_reports import EvaluationConfig
 from recops.data.samples import SampleStore
 from recops.evaluate.browser import ShownEpisode, shown_episodes, shown_positions
 from recops.evaluate.curves import panels
+from recops.evaluate.paired import MAIN_METRIC
 from recops.evaluate.plots import Bar, bars_svg, curves_svg, differences_svg
-from recops.evaluate.systems import MAIN_METRIC, Comparison
-from recops.evaluate.wording import decimal, interval, learned_reading, metric_name, percent, system_name
+from recops.evaluate.systems import Comparison
+from recops.evaluate.wording import decimal, interval, learned_reading, metric_name, p_value, percent, system_name
 from recops.metrics import METRICS
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _METRICS_SHOWN = tuple(METRICS)
+_HEADLINE_ORDER = ("best baseline", "reference", "predecessor")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,9 @@ def render_page(page: Page, store: SampleStore) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(system=system_name, metric=metric_name, decimal=decimal, percent=percent)
+    environment.filters.update(
+        system=system_name, metric=metric_name, decimal=decimal, percent=percent, p_value=p_value
+    )
     environment.globals.update(interval=interval, named=_named, highest_of=_highest)
     return environment.get_template("page.html").render(
         page=page,
@@ -77,11 +81,12 @@ def best_by_metric(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, float]
 def headline(page: Page) -> list[str]:
     """Return what the last agent is worth, in sentences.
 
-    Against the best baseline, then against its predecessor, then between chance and the oracle where there is one.
+    Against baselines, the best first, then against its predecessor, then between chance and the oracle where there is
+    one.
     """
     last = page.comparison.agents[-1].name
     mine = [one for one in page.details["differences"] if one["system"] == last]
-    sentences = [one["reading"] for one in sorted(mine, key=lambda one: one["role"] != "best baseline")]
+    sentences = [one["reading"] for one in sorted(mine, key=lambda one: _HEADLINE_ORDER.index(one["role"]))]
     learned = _learned(page)
     return [*sentences, learned_reading(last, learned[last]["all"])] if learned else sentences
 

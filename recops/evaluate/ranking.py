@@ -1,6 +1,7 @@
 """From the target's ranks to a table of metrics with intervals: the same for baselines and for agents."""
 
-from typing import TypedDict
+from collections.abc import Hashable, Mapping
+from typing import TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,24 +19,30 @@ class MetricRow(TypedDict):
 
 
 MetricTable = dict[str, MetricRow]
+System = TypeVar("System", bound=Hashable)
 
 
-def metric_table(ranks_N: ArrayLike, users_N: ArrayLike, *, draws: int, confidence: float, seed: int) -> MetricTable:
-    """Return every metric of `recops.metrics.METRICS` with its interval, bootstrapped over users.
+def metric_tables(
+    ranks: Mapping[System, ArrayLike], users_N: ArrayLike, *, draws: int, confidence: float, seed: int
+) -> dict[System, MetricTable]:
+    """Return by system every metric of `recops.metrics.METRICS` with its interval, bootstrapped over users.
 
     Args:
-        ranks_N: 0-based rank of the target per sample; `recops.metrics.ABSENT` where the answer does not hold it.
+        ranks: by system, the 0-based rank of the target per sample, shape (N,); `recops.metrics.ABSENT` where the
+            answer does not hold it.
         users_N: the user of each sample.
         draws: number of bootstrap resamples.
         confidence: coverage of the intervals, in (0, 1).
-        seed: equal seeds give equal tables; all metrics share the resamples.
+        seed: equal seeds give equal tables; all systems and metrics share the resamples, so that intervals side by side
+            differ by the system only.
 
     Raises:
         ValueError: there is no sample, a rank is negative, or shapes or settings do not fit.
     """
-    values_NM = np.stack([metric(ranks_N) for metric in METRICS.values()], axis=-1)
-    intervals = bootstrap_intervals(values_NM, users_N, draws=draws, confidence=confidence, seed=seed)
+    values_NM = np.stack([metric(ranks_N) for ranks_N in ranks.values() for metric in METRICS.values()], axis=-1)
+    intervals = iter(bootstrap_intervals(values_NM, users_N, draws=draws, confidence=confidence, seed=seed))
+    rows = {system: {name: next(intervals) for name in METRICS} for system in ranks}
     return {
-        name: MetricRow(mean=interval.mean, low=interval.low, high=interval.high)
-        for name, interval in zip(METRICS, intervals, strict=True)
+        system: {name: MetricRow(mean=one.mean, low=one.low, high=one.high) for name, one in row.items()}
+        for system, row in rows.items()
     }

@@ -148,7 +148,7 @@ def _drawn_candidates(store: SampleStore, user: int, user_id: str, recipe: Recip
     nobody = np.zeros(1, dtype=np.int32)  # no target; and the one user of `taken` is number 0
     taken = TakenItems(np.zeros(end[0], dtype=np.int32), store.item[rows], store.num_items)
     moments = Moments(keys, users=nobody, targets=nobody, starts=np.array([0]), ends=end)
-    odds = item_odds(config, store.item, store.num_items)
+    odds = item_odds(config.negatives, store.item, store.num_items)
     [drawn] = draw_candidates(moments, config.num_candidates, odds=odds, taken=taken).tolist()
     return tuple(drawn)
 

@@ -21,7 +21,8 @@ from recops.evaluate.curves import read_curves
 from recops.evaluate.details import describe
 from recops.evaluate.llm_baselines import LlmBaselines
 from recops.evaluate.page import Page, render_page
-from recops.evaluate.systems import MAIN_METRIC, Comparison, System, compare, cut, metrics_by_system
+from recops.evaluate.paired import MAIN_METRIC
+from recops.evaluate.systems import Comparison, System, compare, cut, metrics_by_system
 from recops.evaluate.tables import write_tables
 from recops.records import SliceName
 from recops.retrieval.evidence import Evidence
@@ -74,7 +75,7 @@ def run_evaluation(io: StageIO, config: EvaluationConfig, *, seed: int, agent: A
     scene = _Scene(
         io=io,
         evidence=Evidence.load(splits, sasrec, agent, seed),
-        baselines=pl.read_parquet(io.input("baselines") / BASELINE_RANKINGS),
+        baselines=pl.read_parquet(io.input("baselines") / BASELINE_RANKINGS).filter(pl.col("ranked") == "candidates"),
         llm_baselines=LlmBaselines.load(io.input("llm_baselines"), sasrec, agent),
         folders={stage: io.input(stage) for stage in AGENT_STAGES},
         config=config,

@@ -1,10 +1,10 @@
 """Uncertainty of a mean over samples: bootstrap over users.
 
 Samples of one user are not independent, so users are resampled with all their samples (cluster bootstrap). Shape
-suffixes: N samples, U users, M columns of values, R draws.
+suffixes: N samples, U users, M columns of values, P pairs of systems, R draws.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 _MAX_WEIGHTS = 4_000_000
 """Weights (draws x users) that are held at once: 32 MB."""
+
+_ROUNDING = 1e-12
+"""Below this the mean of differences of metrics in [0, 1] is the rounding of a sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +66,47 @@ def bootstrap_intervals(
     return [Interval(float(mean), float(low), float(high)) for mean, low, high in columns]
 
 
-def paired_difference(
-    a_N: ArrayLike, b_N: ArrayLike, users_N: ArrayLike, *, draws: int, confidence: float, seed: int
-) -> Difference:
-    """Return the mean of `a_N - b_N` on the same samples, its interval and its p-value, resampling users.
+def paired_differences(
+    deltas_NP: ArrayLike, users_N: ArrayLike, *, draws: int, confidence: float, seed: int
+) -> list[Difference]:
+    """Return for each of P columns of differences on the same samples its mean, interval and p-value.
 
-    The p-value is twice the smaller share of resampled differences on either side of 0, with one added to both counts
-    (Davison and Hinkley 1997, section 4.2), so that it is never 0.
+    The p-value is twice the smaller share of resampled means on either side of 0, with one added to both counts
+    (Davison and Hinkley 1997, section 4.2), so that it is never 0: with R draws it is at least 2 / (R + 1).
+
+    Args:
+        deltas_NP: value of one system minus value of the other, per sample and pair.
+        users_N: the user of each sample; users are resampled, the same ones for all pairs.
+        draws: number of bootstrap resamples, at least 1.
+        confidence: coverage of the intervals, in (0, 1).
+        seed: equal seeds give equal differences.
 
     Raises:
         ValueError: as `bootstrap_interval`.
     """
-    a, b = np.asarray(a_N, dtype=np.float64), np.asarray(b_N, dtype=np.float64)
-    if a.shape != b.shape:
-        raise ValueError(f"paired values: found shapes {a.shape} and {b.shape}; expected one value of each per sample")
-    delta_N1 = (a - b).reshape(-1, 1)
-    means_R = bootstrap_means(delta_N1, users_N, draws=draws, seed=seed)[:, 0]
-    low, high = _percentiles(means_R, confidence)
-    tail = min(int((means_R <= 0).sum()), int((means_R >= 0).sum()))
-    p_value = min(1.0, 2.0 * (tail + 1) / (draws + 1))
-    return Difference(float(delta_N1.mean()), float(low), float(high), p_value)
+    deltas = np.asarray(deltas_NP, dtype=np.float64)
+    means_RP = bootstrap_means(deltas, users_N, draws=draws, seed=seed)
+    # A resample in which both are equal has a mean of 0 up to rounding, and counts for both sides.
+    means_RP = np.where(np.abs(means_RP) < _ROUNDING, 0.0, means_RP)
+    low_P, high_P = _percentiles(means_RP, confidence)
+    tails_P = np.minimum((means_RP <= 0).sum(axis=0), (means_RP >= 0).sum(axis=0))
+    p_values_P = np.minimum(1.0, 2.0 * (tails_P + 1) / (draws + 1))
+    columns = zip(deltas.mean(axis=0), low_P, high_P, p_values_P, strict=True)
+    return [Difference(float(mean), float(low), float(high), float(p)) for mean, low, high, p in columns]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for being looked at together (Holm 1979), in the given order.
+
+    Rejecting where they are below a level keeps the chance of any false rejection below that level, however the tests
+    depend on each other.
+    """
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    corrected, highest = [0.0] * len(p_values), 0.0
+    for number, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - number) * p_values[place]))
+        corrected[place] = highest
+    return corrected
 
 
 def bootstrap_means(values_NM: ArrayLike, users_N: ArrayLike, *, draws: int, seed: int) -> NDArray[np.float64]:

@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 
 from recops.config.evaluation_reports import EvaluationConfig
 from recops.data.samples import SampleStore
+from recops.errors import InputError
 from recops.evaluate.episode_facts import calls_per_episode, copied_fraction, invalid_fraction
 from recops.evaluate.episode_table import episode_rank
-from recops.evaluate.ranking import MetricTable, metric_table
-from recops.evaluate.statistics import paired_difference
-from recops.metrics import ABSENT, METRICS
+from recops.evaluate.paired import Paired, Role, against_bars, best_system, paired_table
+from recops.evaluate.ranking import MetricTable, metric_tables
+from recops.metrics import ABSENT
 from recops.records import Episode
 from recops.seeds import sub_seed
-
-MAIN_METRIC = "ndcg@10"
 
 
 @dataclass(frozen=True)
@@ -65,19 +64,6 @@ class Comparison:
         return tuple(system for system in self.systems if system.is_agent)
 
 
-@dataclass(frozen=True)
-class Paired:
-    """How far `system` is above `against` in NDCG@10 on the same samples."""
-
-    system: str
-    against: str
-    role: str
-    mean: float
-    low: float
-    high: float
-    p_value: float
-
-
 def compare(store: SampleStore, sample_ids_N: NDArray[np.int32], systems: Sequence[System]) -> Comparison:
     """Return the comparison of systems that were measured on `sample_ids_N`, in that order."""
     samples = [store.sample(int(sample_id)) for sample_id in sample_ids_N]
@@ -112,32 +98,39 @@ def tables_by_system(
     """Return the metrics of every system on the samples where `kept_N` holds; empty if there are none."""
     if not kept_N.any():
         return {}
-    users = comparison.users[kept_N]
-    # One seed for all systems: they share the resamples, so that intervals side by side differ by the system only.
-    return {
-        system.name: metric_table(
-            system.ranks[kept_N],
-            users,
-            draws=config.bootstrap_draws,
-            confidence=config.confidence,
-            seed=sub_seed(seed, "bootstrap"),
-        )
-        for system in comparison.systems
-    }
+    return metric_tables(
+        {system.name: system.ranks[kept_N] for system in comparison.systems},
+        comparison.users[kept_N],
+        draws=config.bootstrap_draws,
+        confidence=config.confidence,
+        seed=sub_seed(seed, "bootstrap"),
+    )
 
 
-def best_baseline(comparison: Comparison) -> System | None:
-    """Return the baseline with the highest NDCG@10 on the very samples that are reported: the hardest bar."""
-    score = METRICS[MAIN_METRIC]
-    return max(comparison.baselines, key=lambda system: score(system.ranks).mean(), default=None)
+def differences(comparison: Comparison, config: EvaluationConfig, seed: int) -> list[Paired]:
+    """Return each agent against the stage before it, the best baseline and each reference, tested as one family.
 
-
-def paired_differences(comparison: Comparison, config: EvaluationConfig, seed: int) -> list[Paired]:
-    """Return each agent against the stage before it, and against the best baseline."""
-    agents, bar = comparison.agents, best_baseline(comparison)
-    steps = [(after, before, "predecessor") for before, after in itertools.pairwise(agents)]
-    bars = [(agent, bar, "best baseline") for agent in agents] if bar else []
-    return [_paired(comparison, one, other, role, config, seed) for one, other, role in [*steps, *bars]]
+    Raises:
+        InputError: a reference of the recipe is none of the baselines.
+    """
+    agents, baselines = [one.name for one in comparison.agents], {one.name: one.ranks for one in comparison.baselines}
+    unknown = [name for name in config.references if name not in baselines]
+    if unknown:
+        step = "Name systems of the recipe's section baselines, and run that stage again."
+        expected = f"some of {', '.join(baselines) or 'no baselines at all'}"
+        raise InputError("evaluation_reports.references", found=", ".join(unknown), expected=expected, next_step=step)
+    pairs: list[tuple[str, str, Role]] = [
+        (after, before, "predecessor") for before, after in itertools.pairwise(agents)
+    ]
+    pairs += against_bars(agents, best_system(baselines), config.references) if baselines else []
+    return paired_table(
+        {system.name: system.ranks for system in comparison.systems},
+        comparison.users,
+        pairs,
+        draws=config.bootstrap_draws,
+        confidence=config.confidence,
+        seed=sub_seed(seed, "bootstrap"),
+    )
 
 
 def rank_histogram(system: System, num_ranked: int) -> dict[str, float]:
@@ -148,22 +141,6 @@ def rank_histogram(system: System, num_ranked: int) -> dict[str, float]:
     names = [*(str(place + 1) for place in range(num_ranked)), "absent", "invalid"]
     shares = [*counts[:num_ranked], counts[num_ranked] - invalid, invalid]
     return {name: int(count) / len(ranks) for name, count in zip(names, shares, strict=True)}
-
-
-def _paired(
-    comparison: Comparison, one: System, other: System, role: str, config: EvaluationConfig, seed: int
-) -> Paired:
-    score = METRICS[MAIN_METRIC]
-    difference = paired_difference(
-        score(one.ranks),
-        score(other.ranks),
-        comparison.users,
-        draws=config.bootstrap_draws,
-        confidence=config.confidence,
-        seed=sub_seed(seed, "bootstrap"),
-    )
-    ends = (difference.mean, difference.low, difference.high, difference.p_value)
-    return Paired(one.name, other.name, role, *ends)
 
 
 def _agent_facts(episodes: Sequence[Episode], num_ranked: int) -> dict[str, float]:

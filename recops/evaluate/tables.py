@@ -6,7 +6,8 @@ from typing import Any
 import polars as pl
 
 from recops.evaluate.episode_table import episodes_to_frame
-from recops.evaluate.systems import MAIN_METRIC, Comparison, System
+from recops.evaluate.paired import MAIN_METRIC
+from recops.evaluate.systems import Comparison, System
 from recops.metrics import METRICS
 from recops.records import SliceName
 

@@ -1,6 +1,8 @@
 """Names and numbers as a person reads them."""
 
-from recops.evaluate.systems import MAIN_METRIC, Paired
+import math
+
+from recops.evaluate.paired import MAIN_METRIC, Paired
 
 _NAMES = {
     "sasrec": "SASRec",
@@ -12,7 +14,9 @@ _NAMES = {
     "s_dpo": "S-DPO",
     "llm_baselines": "LLM baselines",
     "lambdamart": "LambdaMART",
+    "lambdamart_scores": "LambdaMART with scores",
     "item_knn": "Item-kNN",
+    "als": "ALS",
 }
 _METRIC_NAMES = {"hr": "HR", "ndcg": "NDCG", "mrr": "MRR"}
 
@@ -42,8 +46,15 @@ def percent(value: float) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """Return the ends of an interval."""
-    return f"[{decimal(low)}, {decimal(high)}]"
+    """Return the ends of an interval, with more digits where three would hide on which side of zero an end lies."""
+    hidden = [abs(end) for end in (low, high) if end and float(f"{end:.3f}") == 0]
+    digits = max((-math.floor(math.log10(end)) for end in hidden), default=3)
+    return f"[{decimal(low, digits)}, {decimal(high, digits)}]"
+
+
+def p_value(value: float) -> str:
+    """Return a p-value as the field writes it, and what is below a thousandth as that."""
+    return "p < .001" if value < 0.001 else f"p = {decimal(value)}"
 
 
 def learned_reading(name: str, share: float) -> str:
@@ -53,11 +64,12 @@ def learned_reading(name: str, share: float) -> str:
 
 
 def reading(paired: Paired) -> str:
-    """Return what a paired difference shows, in a sentence: a direction only when the interval excludes zero."""
+    """Return what a paired difference shows, in a sentence: a direction only where the corrected test finds one."""
     one, other = system_name(paired.system), system_name(paired.against)
-    ends, metric = interval(paired.low, paired.high), metric_name(MAIN_METRIC)
-    if paired.low > 0:
-        return f"{one} is above {other} by {decimal(paired.mean)} {ends} in {metric}."
-    if paired.high < 0:
-        return f"{one} is below {other} by {decimal(-paired.mean)} {interval(-paired.high, -paired.low)} in {metric}."
-    return f"No difference shown between {one} and {other} in {metric}: {decimal(paired.mean)} {ends}."
+    mean, metric = paired.mean, metric_name(MAIN_METRIC)
+    if not paired.differs:
+        ends = interval(paired.low, paired.high)
+        return f"No difference shown between {one} and {other} in {metric}: {decimal(mean)} {ends}."
+    if mean > 0:
+        return f"{one} is above {other} by {decimal(mean)} {interval(paired.low, paired.high)} in {metric}."
+    return f"{one} is below {other} by {decimal(-mean)} {interval(-paired.high, -paired.low)} in {metric}."

@@ -1,6 +1,6 @@
 """How often items were taken before a moment: one binary search per item over all events, none of them at the moment.
 
-Shape suffixes: E events, K asked items.
+Shape suffixes: E events, K asked items, C moments, J = I + 1 columns for all items with padding (column i is item i).
 """
 
 import numpy as np
@@ -33,3 +33,25 @@ class EventCounts:
         moment = np.searchsorted(self._times, timestamp)
         places: Integers = np.searchsorted(self._keys, items_K * self._stride + moment)
         return places
+
+
+class CatalogueCounts:
+    """Events ordered by time, for counts of every item at many moments."""
+
+    def __init__(self, items_E: NDArray[np.int32], timestamps_E: Integers, num_items: int) -> None:
+        order = np.argsort(timestamps_E, kind="stable")
+        self._items, self._times, self._num_columns = items_E[order], timestamps_E[order], num_items + 1
+
+    def before(self, timestamps_C: Integers) -> Integers:
+        """Return how many events of each item lie strictly before each moment, shape (C, J).
+
+        Moments are visited in their order, so that each event is counted once, however many moments there are.
+        """
+        ends_C = np.searchsorted(self._times, timestamps_C)
+        counts_CJ = np.empty((len(timestamps_C), self._num_columns), dtype=np.int64)
+        running_J, done = np.zeros(self._num_columns, dtype=np.int64), 0
+        for row in np.argsort(ends_C, kind="stable").tolist():
+            end = int(ends_C[row])
+            running_J += np.bincount(self._items[done:end], minlength=self._num_columns)
+            counts_CJ[row], done = running_J, end
+        return counts_CJ

@@ -1,7 +1,8 @@
 """Scores of candidates for a sample: the one truth behind the agent's tools and behind the baselines.
 
 Fitted things (SASRec, text statistics) come from `tool_fit`; counts and events run up to strictly before the sample's
-time; the user's own history is the sample's. Nothing reads the target. Shape suffixes: K asked items, N neighbours.
+time; the user's own history is the sample's. Nothing reads the target. Shape suffixes: K asked items, N neighbours,
+C samples, J = I + 1 columns for all items with padding (column i is item i).
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,9 +18,11 @@ from recops.records import Sample
 from recops.retrieval.batches import flat_ranges
 from recops.retrieval.counts import EventCounts
 from recops.retrieval.embeddings import UserStates, load_user_states
+from recops.retrieval.histories import history_weights
 from recops.retrieval.sasrec import SasRec, load_sasrec
 from recops.retrieval.states import SampleStates
-from recops.retrieval.text import TextIndex
+from recops.retrieval.text import RECENCY_DECAY, TextIndex
+from recops.retrieval.ties import tie_breaks
 from recops.seeds import sub_seed
 
 MILLISECONDS_PER_DAY = 86_400_000
@@ -105,20 +108,30 @@ class Evidence:
         Ties are in seeded order too. The seeded order depends on the sample, the purpose and the item, never on where
         the item stands in the list: the list's order tells nothing.
         """
-        ties_K = _hashed(_asked(items), sub_seed(self._seed, "order", purpose, sample.sample_id))
+        ties_K = tie_breaks(_asked(items), self.tie_seeds([sample.sample_id], purpose))
         unknown_K = np.isnan(scores)
         order_K = np.lexsort((ties_K, -np.nan_to_num(scores), unknown_K)).tolist()
         num_known = len(order_K) - int(unknown_K.sum())
         return order_K[:num_known], order_K[num_known:]
 
+    def tie_seeds(self, sample_ids: Iterable[int], purpose: str) -> NDArray[np.int64]:
+        """Return the seed of each sample's order of ties, shape (C,)."""
+        seeds = [sub_seed(self._seed, "order", purpose, int(sample_id)) for sample_id in sample_ids]
+        return np.asarray(seeds, dtype=np.int64)
+
+    def next_item_of_all(self, samples: Sequence[Sample]) -> Scores:
+        """`next_item` of every item for many samples, shape (C, J); column 0 is NaN."""
+        states_CD = np.stack([self._states.of(sample).vector for sample in samples])
+        scores_CJ = (states_CD @ self._embeddings.T).astype(np.float64)
+        return np.where(self._known_items, scores_CJ, np.nan)
+
+    def text_similarity_of_all(self, samples: Sequence[Sample]) -> Scores:
+        """`text_similarity` of every item for many samples, shape (C, J); column 0 is NaN."""
+        weights_CJ = history_weights(
+            samples, self.store.num_items, length=self._text_history_length, decay=RECENCY_DECAY
+        )
+        return self._text.similarity_to_all(weights_CJ)
+
 
 def _asked(items: Sequence[int]) -> Items:
     return np.asarray(items, dtype=np.int64)
-
-
-def _hashed(items_K: Items, seed: int) -> NDArray[np.uint64]:
-    """SplitMix64 (Steele, Lea and Flood 2014) of seed and item: a random order without the cost of a generator."""
-    mixed = items_K.astype(np.uint64) + np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))

@@ -57,7 +57,7 @@ def splits_config(**changes: Any) -> ValidatedSplitsConfig:
         "min_interactions_per_user": 2,
         "min_interactions_per_item": 2,
         "split": temporal(0.5, 0.2, 0.15, 0.15),
-        "candidates": {"num_candidates": 5, "negatives": "uniform"},
+        "candidates": {"num_candidates": 5, "negatives": "uniform", "further_negatives": ["popularity"]},
     }
     return ValidatedSplitsConfig.model_validate({**content, **changes})
 

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from recops.config.validated_splits import CandidatesConfig
 from recops.data import candidates as module
 from recops.data.candidates import (
     ItemOdds,
@@ -160,7 +159,7 @@ def test_the_recipes_negatives_decide_the_odds(
     negatives: Literal["uniform", "popularity"], expected: list[int]
 ) -> None:
     taken = np.array([1, 3, 3, 1, 2, 3], dtype=np.int32)
-    odds = item_odds(CandidatesConfig(num_candidates=2, negatives=negatives), taken, 3)
+    odds = item_odds(negatives, taken, 3)
     assert odds.weights_I.tolist() == expected
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from recops.artifacts import file_sha256, read_json
 from recops.config.validated_splits import ValidatedSplitsConfig
 from recops.data import schema
-from recops.data.samples import SLICE_TYPE
+from recops.data.samples import SLICE_TYPE, SampleStore
 from recops.data.splits import SplitsReport, run_validated_splits
 from recops.errors import InputError
 from tests.recops.data.small_source import DAY, numbered, raw_tables, splits_config, stage_io, temporal, write_raw_data
@@ -104,6 +104,7 @@ def test_the_files_have_the_documented_columns(tmp_path: Path) -> None:
         "history_end": pl.Int64,
         "target_is_warm": pl.Boolean,
         "candidates": pl.Array(pl.Int32, 5),
+        "candidates_popularity": pl.Array(pl.Int32, 5),
     }
     assert list(found["items"]) == ["item", *(name for name in schema.ITEMS if name != "row")]
     assert found["users"] == {"user": pl.Int32, "user_id": pl.String}
@@ -131,8 +132,8 @@ def test_the_planted_kind_of_a_user_travels_with_it(tmp_path: Path) -> None:
         {"split": temporal(0.4, 0.2, 0.2, 0.2)},
         {"split": {"kind": "leave_one_out", "policy_train_per_user": 1, "fitted_on": "tool_fit"}},
         {"window": {"first_day": "2020-09-20", "last_day": "2021-01-01"}},
-        {"candidates": {"num_candidates": 6, "negatives": "uniform"}},
-        {"candidates": {"num_candidates": 5, "negatives": "popularity"}},
+        {"candidates": {"num_candidates": 6, "negatives": "uniform", "further_negatives": ()}},
+        {"candidates": {"num_candidates": 5, "negatives": "popularity", "further_negatives": ()}},
     ],
 )
 def test_every_setting_changes_the_samples(tmp_path: Path, change: dict[str, Any]) -> None:
@@ -143,8 +144,32 @@ def test_every_setting_changes_the_samples(tmp_path: Path, change: dict[str, Any
     assert changed.candidates_sha256 != base.candidates_sha256
 
 
+def test_a_further_set_of_candidates_leaves_the_agents_set_alone(tmp_path: Path) -> None:
+    interactions, items = raw_tables()
+    both, out = run(tmp_path / "both", interactions, items)
+    alone = {"candidates": {"num_candidates": 5, "negatives": "uniform", "further_negatives": ()}}
+    one, out_alone = run(tmp_path / "one", interactions, items, config=splits_config(**alone))
+    assert both.candidates_sha256 == one.candidates_sha256
+    assert list(both.further_candidates_sha256) == ["candidates_popularity"]
+    assert one.further_candidates_sha256 == {}
+    samples = pl.read_parquet(out / "samples.parquet")
+    assert samples.drop("candidates_popularity").equals(pl.read_parquet(out_alone / "samples.parquet"))
+    store = SampleStore.load(out)
+    assert store.candidate_kinds == ("candidates", "candidates_popularity")
+    for sample_id in store.sample_ids("test").tolist():
+        sample = store.sample(sample_id, "candidates_popularity")
+        assert sample.candidates.count(sample.target) == 1
+        assert not {event.item for event in sample.history} & set(sample.candidates)
+    assert (samples["candidates"] != samples["candidates_popularity"]).any()
+
+
+def test_a_kind_of_negatives_named_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="named twice"):
+        splits_config(candidates={"num_candidates": 5, "negatives": "uniform", "further_negatives": ["uniform"]})
+
+
 def test_more_candidates_than_items_are_refused(tmp_path: Path) -> None:
-    config = splits_config(candidates={"num_candidates": 40, "negatives": "uniform"})
+    config = splits_config(candidates={"num_candidates": 40, "negatives": "uniform", "further_negatives": ()})
     with pytest.raises(InputError, match=r"num_candidates: found 2\d items"):
         run(tmp_path, *raw_tables(), config=config)
 
@@ -161,7 +186,7 @@ def test_a_slice_without_samples_is_refused(tmp_path: Path) -> None:
     _, items = raw_tables()
     items = numbered(items.head(2).with_columns(pl.Series("item_id", ["a", "b"])), schema.ITEMS)
     config = splits_config(
-        candidates={"num_candidates": 2, "negatives": "uniform"},
+        candidates={"num_candidates": 2, "negatives": "uniform", "further_negatives": ()},
         split=temporal(0.5, 0.125, 0.125, 0.25),
     )
     with pytest.raises(InputError, match=r"slice policy_train: found no sample among 1 interactions"):
@@ -182,11 +207,15 @@ def test_a_report_holds_plain_values_only(tmp_path: Path) -> None:
 
 
 def test_hard_candidates_are_left_to_the_stage_that_fits_sasrec(tmp_path: Path) -> None:
-    config = splits_config(candidates={"num_candidates": 5, "negatives": "sasrec_hard"})
+    config = splits_config(
+        candidates={"num_candidates": 5, "negatives": "sasrec_hard", "further_negatives": ["popularity"]}
+    )
     report, out = run(tmp_path, *raw_tables(), config=config)
-    assert "candidates" not in pl.read_parquet_schema(out / "samples.parquet")
+    columns = pl.read_parquet_schema(out / "samples.parquet")
+    assert "candidates" not in columns
+    assert "candidates_popularity" in columns
     asked = read_json(out / "splits.json")["candidates"]
-    assert asked == {"num_candidates": 5, "negatives": "sasrec_hard"}
+    assert asked == {"num_candidates": 5, "negatives": "sasrec_hard", "further_negatives": ["popularity"]}
     assert report.num_samples == len(pl.read_parquet(out / "samples.parquet"))
 
 

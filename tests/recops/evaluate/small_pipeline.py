@@ -38,7 +38,13 @@ AGENT = AgentConfig(
     reward=RewardConfig(ndcg=1.0, absent=-0.5, invalid=-1.0, tool_bonus=0.1, call_cost=0.0),
 )
 CONFIG = EvaluationConfig(
-    max_samples=100, max_valid_samples=3, num_shown_episodes=4, batch_size=4, bootstrap_draws=200, confidence=0.95
+    max_samples=100,
+    max_valid_samples=3,
+    num_shown_episodes=4,
+    batch_size=4,
+    references=("random",),
+    bootstrap_draws=1000,
+    confidence=0.95,
 )
 
 
@@ -92,12 +98,15 @@ def write_sasrec(folder: Path) -> Path:
 
 
 def write_baselines(folder: Path, ranks: Mapping[str, int], samples: pl.DataFrame) -> None:
-    """Write `baselines`: each system has the same rank on every sample of valid and test."""
+    """Write `baselines`: each system has the same rank on every sample of valid and test, another in the catalogue."""
     folder.mkdir(parents=True)
     measured = samples.filter(pl.col("slice") != "policy_train").select("sample_id", "slice")
     frames = [
-        measured.with_columns(pl.lit(name).alias("system"), pl.lit(rank, pl.Int32).alias("rank"))
+        measured.with_columns(
+            pl.lit(name).alias("system"), pl.lit(ranked).alias("ranked"), pl.lit(rank, pl.Int32).alias("rank")
+        )
         for name, rank in ranks.items()
+        for ranked, rank in (("candidates", rank), ("catalogue", rank + 7))
     ]
     pl.concat(frames).write_parquet(folder / "rankings.parquet")
     write_manifest(folder, {})

@@ -34,7 +34,7 @@ def write_store(root: Path, negatives: str) -> Path:
     write_manifest(io.out, {})
     io = stage_io(root, "validated_splits")
     settings = RECIPE.validated_splits.model_dump(mode="json")
-    settings["candidates"]["negatives"] = negatives
+    settings["candidates"] |= {"negatives": negatives, "further_negatives": []}
     run_validated_splits(io, ValidatedSplitsConfig.model_validate(settings), seed=7)
     write_manifest(io.out, {"settings": {"validated_splits": settings}})
     return root
@@ -60,6 +60,7 @@ def splits(root: Path) -> SampleStore:
 
 def ndcg(root: Path, file: str) -> dict[str, NDArray[np.float64]]:
     ranks = pl.read_parquet(stage_io(root, "baselines").out / file).sort("sample_id")
+    ranks = ranks.filter(pl.col("ranked") == "candidates") if "ranked" in ranks.columns else ranks
     return {name: ndcg_at_k(part["rank"].to_numpy(), 10) for (name,), part in ranks.group_by("system")}
 
 

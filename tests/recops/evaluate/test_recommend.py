@@ -20,7 +20,7 @@ NEW_USER = f"u{USER_WITHOUT_TEST}"
 
 def recipe_with(*, negatives: Literal["uniform", "popularity"] = "uniform", seed: int = 7) -> Recipe:
     """The sections that a recommendation reads; the others are left out."""
-    candidates = CandidatesConfig(num_candidates=NUM_CANDIDATES, negatives=negatives)
+    candidates = CandidatesConfig(num_candidates=NUM_CANDIDATES, negatives=negatives, further_negatives=())
     splits = ValidatedSplitsConfig.model_construct(candidates=candidates)
     return Recipe.model_construct(name="small", seed=seed, agent=AGENT, validated_splits=splits)
 

@@ -100,7 +100,7 @@ def test_systems_stand_between_chance_and_the_oracle_where_a_truth_is_known(eval
     _, plain, _ = evaluate("plain")
     assert json.loads((plain / "details.json").read_text())["learned"] == {}
     assert "learned" not in (plain / "report.html").read_text()
-    ranks = pl.read_parquet(baselines / "rankings.parquet").filter(pl.col("system") == "sasrec")
+    ranks = pl.read_parquet(baselines / "rankings.parquet").filter(system="sasrec", ranked="candidates").drop("ranked")
     oracle = ranks.with_columns(pl.lit("oracle").alias("system"), pl.lit(0, pl.Int32).alias("rank"))
     oracle.write_parquet(baselines / "bounds.parquet")
     test_ids = ranks.filter(pl.col("slice") == "test")["sample_id"]
@@ -141,17 +141,18 @@ def test_metrics_follow_from_the_ranks_beside_them(evaluate: Evaluate) -> None:
     assert metrics["mrr"]["mean"] == pytest.approx((1 / (1 + ranks)).mean())
 
 
-def test_differences_are_paired_with_the_stage_before_and_the_best_baseline(evaluate: Evaluate) -> None:
+def test_differences_are_paired_with_the_stage_before_the_best_baseline_and_the_reference(evaluate: Evaluate) -> None:
     report, out, _ = evaluate()
     differences = {
         (one["system"], one["role"]): one for one in json.loads((out / "details.json").read_text())["differences"]
     }
-    assert len(differences) == 3 + 4
+    assert len(differences) == 3 + 4 + 4
     gained = differences["grpo_model", "predecessor"]
     assert gained["against"] == "sft_checkpoint"
     assert gained["mean"] == pytest.approx(NDCG[0] - NDCG[1])
     assert gained["reading"] == "GRPO is above SFT by .369 [.369, .369] in NDCG@10."
     assert differences["sft_checkpoint", "best baseline"]["against"] == "sasrec"
+    assert differences["sft_checkpoint", "reference"]["against"] == "random"
     lost = differences["ppr_model", "predecessor"]
     assert lost["reading"].startswith("PPR is below GRPO by .")
     assert report.best_system == "grpo_model"
@@ -224,10 +225,14 @@ def test_an_interrupted_evaluation_plays_only_what_is_missing(evaluate: Evaluate
     assert tracker.files == ["report.html"]
 
 
+def test_a_reference_that_is_no_baseline_is_named(evaluate: Evaluate) -> None:
+    with pytest.raises(InputError, match="references: found popularity; expected some of random, sasrec"):
+        evaluate(config=CONFIG.model_copy(update={"references": ("popularity",)}))
+
+
 def test_missing_baseline_ranks_are_named(evaluate: Evaluate) -> None:
-    rankings = pl.DataFrame({"system": ["sasrec"], "sample_id": [2], "slice": ["test"], "rank": [0]}).cast(
-        {"sample_id": pl.Int32, "rank": pl.Int32}
-    )
+    columns = {"system": ["sasrec"], "sample_id": [2], "slice": ["test"], "ranked": ["candidates"], "rank": [0]}
+    rankings = pl.DataFrame(columns).cast({"sample_id": pl.Int32, "rank": pl.Int32})
     with pytest.raises(InputError, match="1 of 2 test samples without a rank of sasrec"):
         baseline_systems(rankings, "test", np.array([2, 5], dtype=np.int32), 10)
 
