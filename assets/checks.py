@@ -19,9 +19,10 @@ from dagster import (
 
 from assets.data import validated_splits
 from assets.evaluation import evaluation_reports
-from recops.artifacts import read_json
+from recops.artifacts import MANIFEST, read_json
 from recops.config.recipe import load_recipe
 from recops.paths import Layout, project_root
+from recops.tracking import accept_run, last_accepted
 
 MAX_INVALID_FRACTION = 0.05
 
@@ -33,7 +34,7 @@ Verdict = tuple[bool, dict[str, Any]]
     specs=[
         AssetCheckSpec(name, asset=validated_splits, description=description, blocking=True)
         for name, description in (
-            ("expectations", "Every Great Expectations suite over the accepted rows succeeded."),
+            ("expectations", "Every critical expectation of Great Expectations holds."),
             ("one_target", "Every candidate set holds its target exactly once, and no candidate twice."),
             ("quarantine", "No table lost more rows than the recipe allows."),
         )
@@ -47,6 +48,45 @@ def check_splits(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResu
     yield _error("expectations", expectations_hold(read_json(folder / "validation.json")))
     yield _error("one_target", one_target_each(folder / "samples.parquet"))
     yield _error("quarantine", quarantine_is_small(read_json(folder / "report.json"), limit))
+
+
+@asset_check(name="data_warnings", asset=validated_splits, description="No expectation of severity warning fails.")
+def check_warnings(context: AssetCheckExecutionContext) -> AssetCheckResult:
+    """Warn of what is wrong with the data and does not stop it: rejected rows, suspicious titles, few test samples."""
+    folder = Layout(project_root(), _recipe(context)).artefact("validated_splits")
+    passed, facts = no_warnings(read_json(folder / "validation.json"))
+    words = f"{folder / 'validation.html'}: " + (
+        ", ".join(f"{name} {count}" for name, count in facts.items()) or "none"
+    )
+    return AssetCheckResult(passed=passed, severity=AssetCheckSeverity.WARN, description=words, metadata=facts)
+
+
+@asset_check(
+    name="drift", asset=validated_splits, description="The data is like the last version that passed every check."
+)
+def check_drift(context: AssetCheckExecutionContext) -> AssetCheckResult:
+    """Warn when rows, ratings or categories moved since the last accepted version, then accept this one.
+
+    Only a version whose critical expectations hold is accepted: what the blocking checks refuse must not become what
+    later ones are compared with. Great Expectations and MLflow are imported where they run.
+    """
+    from recops.data.drift import judge_drift
+
+    root, recipe = project_root(), _recipe(context)
+    folder = Layout(root, recipe).artefact("validated_splits")
+    version = {"stage": "validated_splits", "fingerprint": read_json(folder / MANIFEST)["fingerprint"]}
+    before = last_accepted(root, recipe, **version, file="profile.json")
+    if expectations_hold(read_json(folder / "validation.json"))[0]:
+        accept_run(root, recipe, **version)
+    if before is None:
+        words = "No other version of this recipe was accepted before: nothing to compare with."
+        return AssetCheckResult(passed=True, severity=AssetCheckSeverity.WARN, description=words)
+    drift = judge_drift(read_json(folder / "profile.json"), before)
+    distances: dict[str, float] = drift.facts["distances"]
+    words = ", ".join(f"{name} {distance:+.3f}" for name, distance in distances.items())
+    return AssetCheckResult(
+        passed=drift.success, severity=AssetCheckSeverity.WARN, description=words, metadata=distances
+    )
 
 
 @asset_check(name="few_invalid_answers", asset=evaluation_reports, description="Few answers of any policy are invalid.")
@@ -64,9 +104,22 @@ def _recipe(context: AssetCheckExecutionContext) -> str:
 
 
 def expectations_hold(validation: dict[str, Any]) -> Verdict:
-    """Whether the suites over the accepted rows succeeded."""
-    accepted = {name: suite["success"] for name, suite in validation["suites"].items() if name.endswith("_accepted")}
-    return bool(accepted) and all(accepted.values()), accepted
+    """Whether every expectation of severity critical holds, with the number of failed ones per suite."""
+    failed = _failed(validation, "critical")
+    return bool(failed) and not any(failed.values()), failed
+
+
+def no_warnings(validation: dict[str, Any]) -> Verdict:
+    """Whether every expectation of severity warning holds, with the number of failed ones per suite that has some."""
+    failed = {name: count for name, count in _failed(validation, "warning").items() if count}
+    return not failed, failed
+
+
+def _failed(validation: dict[str, Any], severity: str) -> dict[str, int]:
+    return {
+        name: sum(one["severity"] == severity and not one["success"] for one in suite["expectations"])
+        for name, suite in validation["suites"].items()
+    }
 
 
 def one_target_each(samples: Path) -> Verdict:

@@ -1,5 +1,6 @@
 """The only door to MLflow: runs found by their tags, metrics under one set of names, files attached."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -93,6 +94,33 @@ def log_version(root: Path, run_id: str, lock_entry: Mapping[str, Any]) -> None:
     client = open_client(root)
     client.log_dict(run_id, dict(lock_entry), "dvc.lock.json")
     client.set_tag(run_id, "output", lock_entry["outs"][0]["md5"])
+
+
+def accept_run(root: Path, experiment: str, *, stage: str, fingerprint: str) -> None:
+    """Mark the newest finished run that made an artefact as accepted: later versions are compared with it."""
+    runs = _runs(root, experiment, f"tags.stage = '{stage}' and tags.fingerprint = '{fingerprint}'")
+    if runs:
+        open_client(root).set_tag(runs[0].info.run_id, "accepted", "true")
+
+
+def last_accepted(root: Path, experiment: str, *, stage: str, fingerprint: str, file: str) -> Any:
+    """Return the content of a JSON file of the newest accepted run whose fingerprint is another, None without one."""
+    client = open_client(root)
+    for run in _runs(root, experiment, f"tags.stage = '{stage}' and tags.accepted = 'true'"):
+        if run.data.tags["fingerprint"] != fingerprint:
+            return json.loads(Path(client.download_artifacts(run.info.run_id, file)).read_text(encoding="utf-8"))
+    return None
+
+
+def _runs(root: Path, experiment: str, condition: str) -> list[Any]:
+    """Finished runs of an experiment, the newest first."""
+    client = open_client(root)
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        return []
+    finished = f"attributes.status = 'FINISHED' and {condition}"
+    order = ["attributes.start_time DESC"]
+    return list(client.search_runs([found.experiment_id], filter_string=finished, order_by=order, max_results=200))
 
 
 @contextmanager

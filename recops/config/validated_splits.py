@@ -118,10 +118,29 @@ class WindowConfig(Section):
         return self
 
 
+class ValidationConfig(Section):
+    """What the data must be for a person to trust it.
+
+    Attributes:
+        latest_date: times from this day on (UTC) lie in the future. It stands here, for "now" would accept other rows
+            tomorrow, from the same bytes.
+        min_users, min_items: after the k-core.
+        max_untitled_fraction: of the items.
+        max_sampled_rows: tables with more rows are judged by Great Expectations on a seeded sample of so many.
+    """
+
+    latest_date: date
+    min_users: Annotated[int, Field(ge=1)]
+    min_items: Annotated[int, Field(ge=2)]
+    max_untitled_fraction: Annotated[float, Field(ge=0, le=1)]
+    max_sampled_rows: Annotated[int, Field(ge=10)]
+
+
 class ValidatedSplitsConfig(Section):
     """Settings of the stage `validated_splits`."""
 
     max_quarantine_fraction: Annotated[float, Field(ge=0, lt=1)]
+    validation: ValidationConfig
     window: WindowConfig | None
     min_interactions_per_user: Annotated[int, Field(ge=1)]
     min_interactions_per_item: Annotated[int, Field(ge=1)]

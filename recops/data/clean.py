@@ -1,76 +1,99 @@
-"""From raw rows to accepted rows: quarantine, exact repeats, k-core.
+"""From raw tables to the rows that go on: exact repeats and everything outside the k-core left out, ids numbered.
 
-`dropped` counts what is left out of well-formed rows; `quarantine` holds rows that are wrong.
+What is left out here is well-formed and counted as dropped; rows that are wrong are in the quarantine.
 """
 
-import json
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from recops.data.expectations import SuiteResult, validate_accepted, validate_rows
-from recops.data.rules import Table, rule_of, with_interaction_facts, with_item_facts
+from recops.config.validated_splits import ValidatedSplitsConfig, WindowConfig
+from recops.data.quarantine import reason_counts
+from recops.data.screening import ScreenedTable, screen_interactions, screen_items
+from recops.data.window import in_window
 from recops.errors import InputError
 
-_EXAMPLE_CHARACTERS = 300
-_QUARANTINE_SCHEMA = {"table": pl.String, "row": pl.Int64, "reason": pl.String, "content": pl.String}
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Screened:
-    """Accepted rows, rejected rows, and the results of every suite by name.
+class CleanTables:
+    """What goes on.
 
-    `quarantine` has a row per rejected row, with its first reason; `fractions` is the rejected share of each table.
+    Attributes:
+        interactions: `user`, `item`, `timestamp`, `rating`, sorted by user, time, order in the file.
+        users: `user` (from 0), `user_id`, in the order of the ids, so that the order of the source changes nothing.
+        items: `item` (from 1), `item_id`, `row`, likewise.
+        dropped: rows that are left out although nothing is wrong with them, per reason.
+        screened: each table's verdict, by its name.
     """
 
     interactions: pl.DataFrame
+    users: pl.DataFrame
     items: pl.DataFrame
-    quarantine: pl.DataFrame
-    num_exact_repeats: int
-    fractions: dict[str, float]
-    suites: dict[str, Any]
+    dropped: dict[str, int]
+    screened: dict[str, ScreenedTable]
+
+    @property
+    def quarantine(self) -> pl.DataFrame:
+        """Every rejected row, the interactions first."""
+        return pl.concat([self.screened["interactions"].quarantine, self.screened["items"].quarantine])
+
+    @property
+    def reason_counts(self) -> dict[str, dict[str, int]]:
+        """Table -> reason -> number of rejected rows."""
+        return reason_counts(self.quarantine)
 
 
-def screen(interactions: pl.DataFrame, items: pl.DataFrame, *, max_quarantine_fraction: float) -> Screened:
-    """Return what passes every rule, exact repeats left out.
-
-    A repeat is the same user, item and time as an earlier row; a whole row of items that occurs again is one too.
-    Repeats are clean-up, not quarantine: published data has them, and nothing is wrong with the row that stays.
+def clean_tables(raw: Path, config: ValidatedSplitsConfig, *, seed: int) -> CleanTables:
+    """Return what is accepted of the artefact `raw_data`, without exact repeats and outside of no k-core.
 
     Raises:
-        InputError: more than `max_quarantine_fraction` of the rows of a table are rejected.
+        InputError: too many rows are rejected, or nothing is left.
     """
-    described = items.unique(subset=pl.exclude("row"), keep="first", maintain_order=True)
-    item_rows = with_item_facts(described)
-    item_result = validate_rows("items", item_rows)
-    kept_items, bad_items = _split("items", described, item_result)
-    interaction_rows = with_interaction_facts(interactions, kept_items["item_id"])
-    interaction_result = validate_rows("interactions", interaction_rows)
-    valid, bad_interactions = _split("interactions", interactions, interaction_result)
-    quarantine = pl.concat([bad_interactions, bad_items])
+    items = screen_items(pl.scan_parquet(raw / "items.parquet"), config, seed=seed)
     # Items first: a bad catalogue is the cause where its items' interactions are rejected too.
-    fractions = {
-        "items": len(bad_items) / len(described),
-        "interactions": len(bad_interactions) / len(interactions),
+    listed = _numbered(items.accepted.select("item_id", "row").collect(), "item", start=1)
+    source = pl.scan_parquet(raw / "interactions.parquet")
+    interactions = screen_interactions(source, listed, config, seed=seed)
+    users = _users(interactions.accepted, min(2, config.min_interactions_per_user))
+    accepted = _loaded(interactions.accepted, users)
+    distinct = drop_exact_repeats(accepted)
+    inside = distinct.filter(in_window(config.window))
+    core = k_core(inside, min_per_user=config.min_interactions_per_user, min_per_item=config.min_interactions_per_item)
+    num_repeats = len(accepted) - len(distinct)
+    num_inside = _count_inside(interactions.accepted, config.window) - _count_inside(accepted.lazy(), config.window)
+    num_inside += len(inside)  # users that were not loaded have no repeats
+    core, users = _renumbered(core, users, "user", start=0)
+    core, known = _renumbered(core, listed, "item", start=1)
+    dropped = {
+        "exact_repeats": num_repeats,
+        "interactions_outside_window": interactions.num_accepted - num_repeats - num_inside,
+        "interactions_outside_core": num_inside - len(core),
+        "items_outside_core": len(listed) - len(known),
     }
-    _check_share(quarantine, fractions, max_quarantine_fraction)
-    accepted = drop_exact_repeats(valid)
-    suites = {"interactions_rows": interaction_result, "items_rows": item_result, **_accept(accepted, kept_items)}
-    return Screened(
-        interactions=accepted,
-        items=kept_items,
-        quarantine=quarantine,
-        num_exact_repeats=len(valid) - len(accepted),
-        fractions=fractions,
-        suites={name: result.facts for name, result in suites.items()},
-    )
+    return CleanTables(core, users, known, dropped, {"interactions": interactions, "items": items})
 
 
 def drop_exact_repeats(interactions: pl.DataFrame) -> pl.DataFrame:
-    """Keep the first row, in the order of the file, of each (user, item, time)."""
-    by_file = interactions.sort("row")
-    return by_file.unique(subset=["user_id", "item_id", "timestamp"], keep="first", maintain_order=True)
+    """Keep the first row, in the order of the file, of each (user, item, time).
+
+    Repeats are clean-up, not quarantine: published data has them, and nothing is wrong with the row that stays.
+
+    Args:
+        interactions: sorted by user, time, order in the file, so that repeats lie in one run of equal user and time.
+    """
+    same = pl.struct("user", "timestamp")
+    in_run = (same == same.shift(1)).fill_null(value=False) | (same == same.shift(-1)).fill_null(value=False)
+    runs = interactions.select("user", "timestamp", "item", in_run.alias("in_run")).with_row_index("position")
+    runs = runs.filter(pl.col("in_run"))
+    again = runs.filter(~runs.select(pl.struct("user", "timestamp", "item").is_first_distinct()).to_series())
+    keep = np.ones(len(interactions), dtype=np.bool_)
+    keep[again["position"].to_numpy()] = False
+    return interactions.filter(keep)
 
 
 def k_core(interactions: pl.DataFrame, *, min_per_user: int, min_per_item: int) -> pl.DataFrame:
@@ -79,12 +102,13 @@ def k_core(interactions: pl.DataFrame, *, min_per_user: int, min_per_item: int) 
     Raises:
         InputError: nothing is left.
     """
-    core, before = interactions, -1
-    while len(core) != before:
-        before = len(core)
-        core = core.filter(pl.len().over("user_id") >= min_per_user)
-        core = core.filter(pl.len().over("item_id") >= min_per_item)
-    if core.is_empty():
+    users, items = interactions["user"].to_numpy(), interactions["item"].to_numpy()
+    rows, before = np.arange(len(interactions)), -1
+    while len(rows) != before:
+        before = len(rows)
+        rows = rows[_frequent(users[rows], min_per_user)]
+        rows = rows[_frequent(items[rows], min_per_item)]
+    if not len(rows):
         raise InputError(
             "validated_splits.min_interactions_per_user, min_interactions_per_item",
             found=f"no interaction of {len(interactions)} left with at least {min_per_user} per user "
@@ -92,66 +116,48 @@ def k_core(interactions: pl.DataFrame, *, min_per_user: int, min_per_item: int) 
             expected="a core of active users and items",
             next_step="Lower the two minima, or take a larger source.",
         )
-    return core
+    return interactions[rows]
 
 
-def reason_counts(quarantine: pl.DataFrame) -> dict[str, dict[str, int]]:
-    """Return table -> reason -> number of rows."""
-    counts: dict[str, dict[str, int]] = {}
-    for table, reason, count in quarantine.group_by("table", "reason").len().sort("table", "reason").iter_rows():
-        counts.setdefault(table, {})[reason] = count
-    return counts
+def _count_inside(interactions: pl.LazyFrame, window: WindowConfig | None) -> int:
+    return int(interactions.filter(in_window(window)).select(pl.len()).collect(engine="streaming").item())
 
 
-def _split(table: Table, rows: pl.DataFrame, result: SuiteResult) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Part accepted rows from rejected ones; a row that breaks several rules is rejected once, for the first."""
-    reasons: dict[int, str] = {}
-    for reason, row in result.failed:
-        reasons.setdefault(row, reason)
-    bad = rows.filter(pl.col("row").is_in(list(reasons)))
-    rejected = [
-        {
-            "table": table,
-            "row": content["row"],
-            "reason": reasons[content["row"]],
-            "content": json.dumps(content, ensure_ascii=False, sort_keys=True),
-        }
-        for content in bad.sort("row").iter_rows(named=True)
-    ]
-    return rows.filter(~pl.col("row").is_in(list(reasons))), pl.DataFrame(rejected, schema=_QUARANTINE_SCHEMA)
+def _frequent(codes: NDArray[np.int32], minimum: int) -> Mask:
+    return np.asarray(np.bincount(codes)[codes] >= minimum) if len(codes) else np.zeros(0, dtype=np.bool_)
 
 
-def _check_share(quarantine: pl.DataFrame, fractions: dict[str, float], limit: float) -> None:
-    for table, fraction in fractions.items():
-        if fraction <= limit:
-            continue
-        mine = quarantine.filter(pl.col("table") == table)
-        counts = sorted(reason_counts(mine)[table].items(), key=lambda pair: (-pair[1], pair[0]))
-        top, names = counts[0][0], ", ".join(f"{reason} {count}" for reason, count in counts[:3])
-        example = mine.filter(pl.col("reason") == top).row(0, named=True)
-        rule = rule_of(_table(table), top)
-        raise InputError(
-            f"raw_data, {table}",
-            found=f"{fraction:.1%} of the rows rejected ({names}), for example row {example['row']} of the source: "
-            f"{example['content'][:_EXAMPLE_CHARACTERS]}",
-            expected=f"at most {limit:.1%} rejected; {top}: {rule.expected}",
-            next_step=f"{rule.next_step} If they may be lost, raise validated_splits.max_quarantine_fraction.",
-        )
+def _users(accepted: pl.LazyFrame, minimum: int) -> pl.DataFrame:
+    """Number the users with at least `minimum` accepted rows.
+
+    One row can be no repeat, and no core of two or more per user: in a published category more than half of the users
+    have one.
+    """
+    counts = accepted.group_by("user_id").len().filter(pl.col("len") >= minimum)
+    return _numbered(counts.select("user_id").collect(engine="streaming"), "user", start=0)
 
 
-def _table(name: str) -> Table:
-    return "items" if name == "items" else "interactions"
+def _numbered(ids: pl.DataFrame, name: str, *, start: int) -> pl.DataFrame:
+    """Add a number, int32, in the order of the ids."""
+    ordered = ids.sort(f"{name}_id").with_row_index(name, offset=start)
+    return ordered.with_columns(pl.col(name).cast(pl.Int32))
 
 
-def _accept(interactions: pl.DataFrame, items: pl.DataFrame) -> dict[str, SuiteResult]:
-    """Run the suites once more, over what goes on: a rule that fails here was not enforced above, which is our bug."""
-    facts = with_interaction_facts(interactions, items["item_id"])
-    results = {
-        "interactions_accepted": validate_accepted("interactions", facts),
-        "items_accepted": validate_accepted("items", with_item_facts(items)),
-    }
-    for name, result in results.items():
-        broken = [part for part in result.facts["expectations"] if not part["success"]]
-        if broken:
-            raise RuntimeError(f"{name}: accepted rows break {broken}")
-    return results
+def _loaded(accepted: pl.LazyFrame, users: pl.DataFrame) -> pl.DataFrame:
+    """Load the rows of numbered users, sorted by user, time, order in the file."""
+    numbered = accepted.join(users.lazy(), on="user_id", how="inner")
+    loaded = numbered.select("user", "item", "timestamp", "rating", "row").collect(engine="streaming")
+    return loaded.sort("user", "timestamp", "row").drop("row")
+
+
+def _renumbered(
+    interactions: pl.DataFrame, table: pl.DataFrame, name: str, *, start: int
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Leave out of `table` what no interaction names, and close the gaps in its numbers."""
+    codes = interactions[name].to_numpy()
+    used = np.zeros(int(table[name].max()) + 1, dtype=np.bool_)  # type: ignore[arg-type]
+    used[codes] = True
+    new = (np.cumsum(used) - 1 + start).astype(np.int32)
+    kept = table.filter(used[table[name].to_numpy()])
+    renamed = pl.Series(name, new[codes])
+    return interactions.with_columns(renamed), kept.with_columns(pl.Series(name, new[kept[name].to_numpy()]))

@@ -1,6 +1,6 @@
 """Stage `validated_splits`: accepted rows, indices, four time slices, samples with frozen candidates, quarantine."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,18 @@ import polars as pl
 
 from recops.artifacts import write_json
 from recops.config.validated_splits import CandidatesConfig, ValidatedSplitsConfig
+from recops.data.acceptance import judge_tables
 from recops.data.candidates import candidates_sha256
-from recops.data.clean import Screened, k_core, reason_counts, screen
+from recops.data.clean import CleanTables, clean_tables
+from recops.data.drift import profile
+from recops.data.expectations import SuiteResult
 from recops.data.sampling import build_samples, taken_items, with_candidates
 from recops.data.slices import FITTED_SLICES, check_slices, slice_facts, with_slices
-from recops.data.window import in_window
+from recops.data.validation_page import render_validation
 from recops.records import SliceName
 from recops.stage_io import StageIO
+
+PROFILE = "profile.json"
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class SplitsReport:
             before, and first and last time (ISO 8601, UTC).
         dropped: well-formed rows and possible samples that are left out, per reason.
         quarantine: rejected rows per table and reason; `quarantine_fraction` is their share of a table.
+        warnings: rows that break a rule and stay, per table and reason.
+        expectations: how many of Great Expectations were judged, and how many failed, by severity.
         candidates_sha256: equal only for equal samples and candidates; `further_candidates_sha256` is the same for each
             further kind, by the column of samples.parquet.
     """
@@ -39,17 +46,10 @@ class SplitsReport:
     dropped: dict[str, int]
     quarantine: dict[str, dict[str, int]]
     quarantine_fraction: dict[str, float]
+    warnings: dict[str, dict[str, int]]
+    expectations: dict[str, int]
     candidates_sha256: str
     further_candidates_sha256: dict[str, str]
-
-
-@dataclass(frozen=True)
-class _Indexed:
-    """Tables with indices in place of ids; see docs/artefacts.md for the columns."""
-
-    interactions: pl.DataFrame
-    items: pl.DataFrame
-    users: pl.DataFrame
 
 
 def run_validated_splits(io: StageIO, config: ValidatedSplitsConfig, *, seed: int) -> SplitsReport:
@@ -59,83 +59,55 @@ def run_validated_splits(io: StageIO, config: ValidatedSplitsConfig, *, seed: in
         InputError: too many rows are rejected, or too few are left for four slices and the candidate sets.
     """
     raw = io.input("raw_data")
-    screened = screen(
-        pl.read_parquet(raw / "interactions.parquet"),
-        pl.read_parquet(raw / "items.parquet"),
-        max_quarantine_fraction=config.max_quarantine_fraction,
-    )
-    inside = screened.interactions.filter(in_window(config.window))
-    core = k_core(
-        inside,
-        min_per_user=config.min_interactions_per_user,
-        min_per_item=config.min_interactions_per_item,
-    )
-    indexed = _indexed(core, screened.items, _truth(raw), config)
-    taken = taken_items(indexed.interactions, len(indexed.items))
-    samples, dropped = build_samples(indexed.interactions, taken, config.split.fitted_on)
-    check_slices(samples, indexed.interactions)
-    dropped = {
-        "exact_repeats": screened.num_exact_repeats,
-        "interactions_outside_window": len(screened.interactions) - len(inside),
-        "interactions_outside_core": len(inside) - len(core),
-        "items_outside_core": len(screened.items) - len(indexed.items),
-        **dropped,
-    }
+    clean = clean_tables(raw, config, seed=seed)
+    interactions = with_slices(clean.interactions, config.split)
+    taken = taken_items(interactions, len(clean.items))
+    samples, dropped = build_samples(interactions, taken, config.split.fitted_on)
+    check_slices(samples, interactions)
     samples = with_candidates(
         samples,
-        indexed.interactions,
+        interactions,
         taken,
-        user_ids=indexed.users["user_id"],
-        item_ids=indexed.items["item_id"],
+        user_ids=clean.users["user_id"],
+        item_ids=clean.items["item_id"],
         config=config.candidates,
         seed=seed,
     )
-    report = _report(indexed, samples, dropped, screened, config.candidates)
-    _write(io.out, indexed, samples, screened, report, config)
+    slices = slice_facts(interactions, samples)
+    suites = {f"{name}_rows": table.suite for name, table in clean.screened.items()}
+    suites |= judge_tables(clean, interactions, samples, slices=slices, config=config, seed=seed)
+    report = _report(clean, samples, slices, {**clean.dropped, **dropped}, suites, config.candidates)
+    _write_tables(io.out, raw, clean, interactions, samples)
+    _write_facts(io.out, slices, suites, report, config)
+    categories = pl.scan_parquet(io.out / "items.parquet").select("item", "category").collect()
+    write_json(io.out / PROFILE, profile(interactions, categories))
+    for page in (PROFILE, "validation.html"):
+        io.tracker.log_file(io.out / page)
     return report
 
 
-def _truth(raw: Path) -> pl.DataFrame | None:
-    path = raw / "truth.parquet"
-    return pl.read_parquet(path, columns=["user_id", "kind"]) if path.is_file() else None
-
-
-def _indexed(
-    core: pl.DataFrame, items: pl.DataFrame, truth: pl.DataFrame | None, config: ValidatedSplitsConfig
-) -> _Indexed:
-    """Number users and items in the order of their ids, so that the order of the source's rows changes nothing."""
-    users = core.select(pl.col("user_id").unique().sort()).with_row_index("user")
-    users = users.with_columns(pl.col("user").cast(pl.Int32))
-    known = items.filter(pl.col("item_id").is_in(core["item_id"].implode())).sort("item_id").drop("row")
-    known = known.with_row_index("item", offset=1).with_columns(pl.col("item").cast(pl.Int32))
-    interactions = (
-        core.join(users, on="user_id", how="left")
-        .join(known.select("item", "item_id"), on="item_id", how="left")
-        .sort("user", "timestamp", "row")
-        .select("user", "item", "timestamp", "rating")
-    )
-    interactions = with_slices(interactions, config.split)
-    if truth is not None:
-        users = users.join(truth, on="user_id", how="left", maintain_order="left")
-    return _Indexed(interactions, known, users)
-
-
 def _report(
-    indexed: _Indexed, samples: pl.DataFrame, dropped: dict[str, int], screened: Screened, config: CandidatesConfig
+    clean: CleanTables,
+    samples: pl.DataFrame,
+    slices: dict[SliceName, dict[str, int]],
+    dropped: dict[str, int],
+    suites: dict[str, SuiteResult],
+    config: CandidatesConfig,
 ) -> SplitsReport:
-    facts = slice_facts(indexed.interactions, samples)
     further = [name for name in config.columns if name != "candidates"]
     return SplitsReport(
-        num_users=len(indexed.users),
-        num_items=len(indexed.items),
-        num_interactions=len(indexed.interactions),
+        num_users=len(clean.users),
+        num_items=len(clean.items),
+        num_interactions=len(clean.interactions),
         num_samples=len(samples),
-        slices={name: _readable(fact) for name, fact in facts.items()},
+        slices={name: _readable(fact) for name, fact in slices.items()},
         dropped=dropped,
-        quarantine=reason_counts(screened.quarantine),
-        quarantine_fraction=screened.fractions,
-        candidates_sha256=_hash(samples, _frozen_column(samples), indexed.items),
-        further_candidates_sha256={name: _hash(samples, name, indexed.items) for name in further},
+        quarantine=clean.reason_counts,
+        quarantine_fraction={name: table.fraction for name, table in clean.screened.items()},
+        warnings={name: table.warnings for name, table in clean.screened.items() if table.warnings},
+        expectations=_tally(suites),
+        candidates_sha256=_hash(samples, _frozen_column(samples), clean.items),
+        further_candidates_sha256={name: _hash(samples, name, clean.items) for name in further},
     )
 
 
@@ -153,6 +125,12 @@ def _frozen_column(samples: pl.DataFrame) -> str:
     return "candidates" if "candidates" in samples.columns else "target"
 
 
+def _tally(suites: dict[str, SuiteResult]) -> dict[str, int]:
+    results = [one for suite in suites.values() for one in suite.facts["expectations"]]
+    failed = [one["severity"] for one in results if not one["success"]]
+    return {"total": len(results), "critical_failed": failed.count("critical"), "warnings": failed.count("warning")}
+
+
 def _readable(facts: dict[str, int]) -> dict[str, Any]:
     """The facts of one slice with dates, as a person reads them, and the shares of cold targets and of ties."""
     shown: dict[str, Any] = {name: facts[name] for name in ("num_interactions", "num_samples")}
@@ -168,24 +146,39 @@ def _iso(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, tz=UTC).isoformat(timespec="milliseconds")
 
 
-def _write(
+def _write_tables(out: Path, raw: Path, clean: CleanTables, interactions: pl.DataFrame, samples: pl.DataFrame) -> None:
+    interactions.write_parquet(out / "interactions.parquet")
+    samples.write_parquet(out / "samples.parquet")
+    described = pl.scan_parquet(raw / "items.parquet").drop("item_id")
+    items = clean.items.lazy().join(described, on="row", how="left").drop("row").sort("item")
+    items.sink_parquet(out / "items.parquet")
+    users, truth = clean.users, raw / "truth.parquet"
+    if truth.is_file():
+        kinds = pl.read_parquet(truth, columns=["user_id", "kind"])
+        users = users.join(kinds, on="user_id", how="left", maintain_order="left")
+    users.write_parquet(out / "users.parquet")
+    clean.quarantine.write_parquet(out / "quarantine.parquet")
+
+
+def _write_facts(
     out: Path,
-    indexed: _Indexed,
-    samples: pl.DataFrame,
-    screened: Screened,
+    slices: dict[SliceName, dict[str, int]],
+    suites: dict[str, SuiteResult],
     report: SplitsReport,
     config: ValidatedSplitsConfig,
 ) -> None:
-    indexed.interactions.write_parquet(out / "interactions.parquet")
-    indexed.items.write_parquet(out / "items.parquet")
-    indexed.users.write_parquet(out / "users.parquet")
-    samples.write_parquet(out / "samples.parquet")
-    screened.quarantine.write_parquet(out / "quarantine.parquet")
-    write_json(out / "validation.json", {"suites": screened.suites, "quarantine": report.quarantine})
+    validation = {
+        "suites": {name: suite.facts for name, suite in suites.items()},
+        "quarantine": report.quarantine,
+        "warnings": report.warnings,
+    }
+    write_json(out / "validation.json", validation)
+    page = render_validation(validation, asdict(report))
+    (out / "validation.html").write_text(page, encoding="utf-8")
     splits = {
         "fitted_slices": FITTED_SLICES[config.split.fitted_on],
         "candidates": config.candidates.model_dump(),
-        "slices": slice_facts(indexed.interactions, samples),
+        "slices": slices,
         "dropped": report.dropped,
         "candidates_sha256": report.candidates_sha256,
         "further_candidates_sha256": report.further_candidates_sha256,

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from assets.checks import answers_are_valid, expectations_hold, one_target_each, quarantine_is_small
+from assets.checks import answers_are_valid, expectations_hold, no_warnings, one_target_each, quarantine_is_small
 
 
 def samples(path: Path, target: int, candidates: list[int]) -> Path:
@@ -35,10 +35,16 @@ def test_no_samples_at_all_fail(tmp_path: Path) -> None:
     assert not one_target_each(tmp_path / "samples.parquet")[0]
 
 
-def test_a_failed_suite_over_accepted_rows_fails_and_one_over_raw_rows_does_not() -> None:
-    raw, accepted = {"success": False}, {"success": True}
-    assert expectations_hold({"suites": {"items_rows": raw, "items_accepted": accepted}})[0]
-    assert not expectations_hold({"suites": {"items_rows": accepted, "items_accepted": raw}})[0]
+def suites(severity: str, success: bool) -> dict[str, object]:
+    return {"suites": {"splits": {"expectations": [{"severity": severity, "success": success}]}}}
+
+
+def test_a_critical_expectation_that_fails_is_an_error_and_one_of_severity_warning_a_warning() -> None:
+    assert expectations_hold(suites("critical", True))[0]
+    assert not expectations_hold(suites("critical", False))[0]
+    assert expectations_hold(suites("warning", False))[0]
+    assert no_warnings(suites("critical", False))[0]
+    assert no_warnings(suites("warning", False)) == (False, {"splits": 1})
 
 
 def test_a_validation_without_suites_fails() -> None:

@@ -53,6 +53,13 @@ def temporal(
 def splits_config(**changes: Any) -> ValidatedSplitsConfig:
     content: dict[str, Any] = {
         "max_quarantine_fraction": 0.1,
+        "validation": {
+            "latest_date": "2024-01-01",
+            "min_users": 2,
+            "min_items": 2,
+            "max_untitled_fraction": 0.5,
+            "max_sampled_rows": 1000,
+        },
         "window": None,
         "min_interactions_per_user": 2,
         "min_interactions_per_item": 2,

@@ -39,7 +39,13 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_candidates(tm
     tables = raw_tables()
     (one, first), (two, second) = run(tmp_path / "a", *tables), run(tmp_path / "b", *tables)
     assert hashes(first) == hashes(second)
-    assert set(hashes(first)) == {*(f"{name}.parquet" for name in FILES), "validation.json", "splits.json"}
+    assert set(hashes(first)) == {
+        *(f"{name}.parquet" for name in FILES),
+        "validation.json",
+        "validation.html",
+        "profile.json",
+        "splits.json",
+    }
     assert one == two
     other, folder = run(tmp_path / "c", *tables, seed=4)
     assert other.candidates_sha256 != one.candidates_sha256
