@@ -27,7 +27,9 @@ SPLITS: list[SplitConfig] = [
         {"kind": "leave_one_out", "policy_train_per_user": None, "fitted_on": "training"},
     )
 ]
-CANDIDATES = [CandidatesConfig(num_candidates=5, negatives=kind) for kind in ("uniform", "popularity")]
+CANDIDATES = [
+    CandidatesConfig(num_candidates=5, negatives=kind, further_negatives=()) for kind in ("uniform", "popularity")
+]
 Event = tuple[int, int, int]
 
 
