@@ -120,13 +120,17 @@ def test_nothing_but_history_and_candidates_decides_the_ranking(
     assert ranker.rank(shorter) != before
 
 
-def test_behaviour_vectors_change_the_order(
-    policy: Policy, prompts: LabelPrompts, projector: BehaviourProjector, samples: list[Sample]
+def test_behaviour_vectors_change_what_each_label_is_worth(
+    policy: Policy, prompts: LabelPrompts, projector: BehaviourProjector
 ) -> None:
-    before = _ranker(policy, prompts, projector).rank(samples)
+    model = LabelModel(policy.model, projector).eval()
+    batch = collate([prompts.prompt([1, 2], [3, 4, 5], hybrid=True)], policy.tokenizer.pad_token_id)
+    labels = [prompts.label_token(place) for place in range(3)]
     with torch.no_grad():
+        before = model(**batch)[0, labels]
         projector.contract.weight.mul_(-50)
-    assert _ranker(policy, prompts, projector).rank(samples) != before
+        after = model(**batch)[0, labels]
+    assert ((after - before).abs() > 1e-4).all()
 
 
 def test_items_that_sasrec_has_never_seen_share_one_learned_vector(projector: BehaviourProjector) -> None:
