@@ -3,12 +3,21 @@
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from recops.config.section import Section
 
 MAX_CANDIDATES = 100
 
+
+def _quoted(day: object) -> object:
+    """DVC hashes a recipe as JSON, which knows no dates: one that YAML has read would fail after the stage."""
+    if isinstance(day, date):
+        raise ValueError(f'{day} without quotation marks; expected "{day}"')
+    return day
+
+
+Day = Annotated[date, BeforeValidator(_quoted)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 FittedOn = Literal["tool_fit", "training"]
 """What SASRec and text statistics see: `tool_fit` alone, or all of training (`tool_fit` and `policy_train`).
@@ -108,8 +117,8 @@ class CandidatesConfig(Section):
 class WindowConfig(Section):
     """Days (UTC, both included) outside of which interactions are left out, before the k-core."""
 
-    first_day: date
-    last_day: date
+    first_day: Day
+    last_day: Day
 
     @model_validator(mode="after")
     def _in_order(self) -> "WindowConfig":
@@ -129,7 +138,7 @@ class ValidationConfig(Section):
         max_sampled_rows: tables with more rows are judged by Great Expectations on a seeded sample of so many.
     """
 
-    latest_date: date
+    latest_date: Day
     min_users: Annotated[int, Field(ge=1)]
     min_items: Annotated[int, Field(ge=2)]
     max_untitled_fraction: Annotated[float, Field(ge=0, le=1)]

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def rejected(content: dict[str, Any]) -> str:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_of_the_project_is_valid(path: Path) -> None:
     assert load_recipe(path).name == path.stem
+    assert json.dumps(yaml.safe_load(path.read_text(encoding="utf-8")))  # as DVC does
 
 
 def test_every_stage_has_its_section() -> None:
@@ -77,6 +79,13 @@ def test_slices_that_do_not_sum_to_one_are_refused() -> None:
     content = embedded()
     content["validated_splits"]["split"]["test"] = 0.2
     assert "sum to 1.1" in rejected(content)
+
+
+def test_a_day_that_yaml_itself_would_read_is_refused_for_dvc_cannot_hash_it() -> None:
+    content = yaml.safe_load(yaml.safe_dump(embedded()).replace("'2030-01-01'", "2030-01-01"))
+    message = rejected(content)
+    assert "validated_splits.validation.latest_date" in message
+    assert 'expected "2030-01-01"' in message
 
 
 def test_a_name_that_is_not_the_files_is_refused() -> None:
