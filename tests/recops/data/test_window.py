@@ -1,4 +1,4 @@
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import polars as pl
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from recops.config.validated_splits import WindowConfig
 from recops.data.window import in_window
 
-WINDOW = WindowConfig(first_day=date(2022, 10, 1), last_day=date(2023, 10, 31))
+WINDOW = WindowConfig.model_validate({"first_day": "2022-10-01", "last_day": "2023-10-31"})
 
 
 def milliseconds(*moment: int) -> int:
@@ -27,4 +27,4 @@ def test_both_days_belong_to_the_window() -> None:
 
 def test_a_window_that_ends_before_it_begins_is_refused() -> None:
     with pytest.raises(ValueError, match="first_day 2023-01-02 is after last_day 2023-01-01"):
-        WindowConfig(first_day=date(2023, 1, 2), last_day=date(2023, 1, 1))
+        WindowConfig.model_validate({"first_day": "2023-01-02", "last_day": "2023-01-01"})
