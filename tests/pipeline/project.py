@@ -18,7 +18,7 @@ RECIPE = "tiny"
 _SMALLER: dict[str, dict[str, Any]] = {
     "agent": {"num_ranked": 1},
     "raw_data": {"source": {"num_users": 200, "num_items": 100, "num_days": 360}},
-    "validated_splits": {"candidates": {"num_candidates": 6}},
+    "validated_splits": {"validation": {"min_users": 20, "min_items": 20}, "candidates": {"num_candidates": 6}},
     "sasrec_embeddings": {"width": 16, "max_epochs": 2},
     "baselines": {"bootstrap_draws": 100},
     "base_policy": {

@@ -34,7 +34,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
 def judged(tables: Tables, **limits: Any) -> dict[str, SuiteResult]:
     clean, interactions, samples = tables
     config = splits_config()
-    config = splits_config(validation={**config.validation.model_dump(), **limits})
+    config = splits_config(validation={**config.validation.model_dump(mode="json"), **limits})
     slices = slice_facts(interactions, samples)
     return judge_tables(clean, interactions, samples, slices=slices, config=config, seed=3)
 

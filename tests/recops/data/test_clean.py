@@ -226,7 +226,7 @@ def test_great_expectations_names_the_rule_that_raw_rows_break(tmp_path: Path) -
 
 def test_a_large_table_is_judged_on_a_stated_seeded_sample(tmp_path: Path) -> None:
     interactions, items = raw_tables()
-    limits = {**splits_config().validation.model_dump(), "max_sampled_rows": 40}
+    limits = {**splits_config().validation.model_dump(mode="json"), "max_sampled_rows": 40}
     bad = broken(broken(interactions, 7, rating=9.0), 8, rating=9.0)
     one, two = (cleaned(tmp_path, bad, items, validation=limits).screened["interactions"] for _ in range(2))
     assert (one.suite.facts["rows"], one.suite.facts["rows_seen"]) == (96, 40)

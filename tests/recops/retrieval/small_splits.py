@@ -58,7 +58,7 @@ class SilentTracker:
         self.steps.append((step, set(values)))
 
     def log_file(self, path: Path) -> None:
-        raise AssertionError(f"no stage here attaches a file: {path}")
+        assert path.is_file()
 
 
 def interactions() -> pl.DataFrame:
