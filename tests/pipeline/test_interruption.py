@@ -62,7 +62,14 @@ def test_a_signal_in_the_middle_leaves_a_checkpoint_from_which_the_retry_gives_t
 
 
 def stages_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    return [one for one in psutil.Process(process.pid).children(recursive=True) if "assets.child" in one.cmdline()]
+    return [one for one in psutil.Process(process.pid).children(recursive=True) if _runs_a_stage(one)]
+
+
+def _runs_a_stage(process: psutil.Process) -> bool:
+    try:
+        return "assets.child" in process.cmdline()
+    except psutil.NoSuchProcess:  # it ended while the list was read, or waits for its parent to notice
+        return False
 
 
 def test_a_killed_step_takes_its_stage_with_it_and_the_next_run_is_free(project: Project) -> None:
