@@ -1,6 +1,7 @@
 """Environment of every process that runs stages: nothing calls home, state stays in the project, threads are counted.
 
 Two threads, whatever the machine has: how a sum is split over threads decides its last digits, and a training's too.
+They sleep while they wait for each other: spinning, they take a core from whatever runs beside, and it from them.
 """
 
 import os
@@ -15,6 +16,7 @@ _SETTINGS = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "OMP_NUM_THREADS": "2",
+    "OMP_WAIT_POLICY": "PASSIVE",
     "TOKENIZERS_PARALLELISM": "false",
 }
 
