@@ -46,25 +46,24 @@ def read_results(root: Path, recipe: str) -> dict[str, Any]:
 
 
 def results_table(metrics: dict[str, Any]) -> Table:
-    """Return one row per system: means, and for NDCG@10 its interval."""
+    """Return one row per system, best NDCG@10 first: means, and for NDCG@10 its interval."""
     title = f"{metrics['recipe']}, seed {metrics['seed']}, {metrics['num_samples']} test samples"
     table = Table(title=title)
     table.add_column("system")
     for name in METRICS:
         table.add_column(name, justify="right")
     table.add_column("invalid", justify="right")
-    for system, values in metrics["systems"].items():
+    for system, values in _best_first(metrics):
         invalid = f"{values['invalid_answers']:.1%}" if "invalid_answers" in values else ""
         table.add_row(system, *(_cell(name, values[name]) for name in METRICS), invalid)
     return table
 
 
 def markdown_table(metrics: dict[str, Any]) -> str:
-    """Return the same table for a page: one row per system, best NDCG@10 first."""
+    """Return the same table for a page."""
     head = ["system", *METRICS, "invalid", "calls"]
     lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
-    ranked = sorted(metrics["systems"].items(), key=lambda pair: -pair[1]["ndcg@10"]["mean"])
-    for system, values in ranked:
+    for system, values in _best_first(metrics):
         cells = [_text(name, values[name]) for name in METRICS]
         cells += (
             [f"{values['invalid_answers']:.1%}", f"{values['calls_per_episode']:.1f}"]
@@ -73,6 +72,10 @@ def markdown_table(metrics: dict[str, Any]) -> str:
         )
         lines.append(f"| {system} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _best_first(metrics: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return sorted(metrics["systems"].items(), key=lambda pair: -pair[1]["ndcg@10"]["mean"])
 
 
 def _text(name: str, value: dict[str, float]) -> str:

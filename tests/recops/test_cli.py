@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -66,26 +67,26 @@ def test_the_command_of_dvc_ends_with_the_message_of_bad_input() -> None:
     assert (done.returncode, done.stderr.startswith("error: ")) == (2, True)
 
 
-def test_the_table_shows_every_system_with_its_interval() -> None:
-    row = {
-        name: {"mean": 0.5, "low": 0.4, "high": 0.6} for name in ("hr@1", "hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr")
-    }
-    metrics = {"recipe": "tiny", "seed": 7, "num_samples": 3, "systems": {"random": row}}
-    metrics["systems"]["grpo_model"] = {**row, "invalid_answers": 0.25}
-    console = Console(width=120, record=True, file=io.StringIO())
-    console.print(results_table(metrics))
-    shown = console.export_text()
-    assert "0.500 [0.400, 0.600]" in shown
-    assert "25.0%" in shown
-
-
-def test_the_table_for_a_page_begins_with_the_best_system() -> None:
+def systems() -> dict[str, Any]:
     def row(mean: float) -> dict[str, dict[str, float]]:
         names = ("hr@1", "hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr")
         return {name: {"mean": mean, "low": mean - 0.1, "high": mean + 0.1} for name in names}
 
     agent = {**row(0.5), "invalid_answers": 0.25, "calls_per_episode": 3.0}
-    head, rule, best, worst = markdown_table({"systems": {"random": row(0.2), "grpo_model": agent}}).splitlines()
+    return {"recipe": "tiny", "seed": 7, "num_samples": 3, "systems": {"random": row(0.2), "grpo_model": agent}}
+
+
+def test_the_table_shows_every_system_with_its_interval_the_best_first() -> None:
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(results_table(systems()))
+    shown = console.export_text()
+    assert "0.500 [0.400, 0.600]" in shown
+    assert "25.0%" in shown
+    assert shown.index("grpo_model") < shown.index("random")
+
+
+def test_the_table_for_a_page_begins_with_the_best_system() -> None:
+    head, rule, best, worst = markdown_table(systems()).splitlines()
 
     assert head.count("|") == rule.count("|") == best.count("|") == worst.count("|")
     assert best == "| grpo_model | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 [0.400, 0.600] | 0.500 | 25.0% | 3.0 |"
