@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Bits = NDArray[np.uint64]
 
-_STEP = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio, odd: successive counters lie far apart
+STEP = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio, odd: successive counters lie far apart
 
 
 def mix64(values: Bits) -> Bits:
@@ -34,14 +34,14 @@ def text_keys(texts: Iterable[str]) -> Bits:
 
 def sample_keys(seed: int, *, user_keys_S: Bits, item_keys_S: Bits, times_S: NDArray[np.int64]) -> Bits:
     """Return the key of each sample's draw from what the sample is: shape (S,)."""
-    keys_S = mix64(user_keys_S ^ mix64(np.full(1, seed, dtype=np.uint64) + _STEP))
+    keys_S = mix64(user_keys_S ^ mix64(np.full(1, seed, dtype=np.uint64) + STEP))
     keys_S = mix64(keys_S + item_keys_S)
-    return mix64(keys_S ^ (times_S.astype(np.uint64) * _STEP))
+    return mix64(keys_S ^ (times_S.astype(np.uint64) * STEP))
 
 
 def bits(keys: Bits, counters: NDArray[np.int64]) -> Bits:
     """Return the bits of each key at each counter: SplitMix64, started at the key, after `counters` + 1 steps."""
-    return mix64(keys + (counters.astype(np.uint64) + np.uint64(1)) * _STEP)
+    return mix64(keys + (counters.astype(np.uint64) + np.uint64(1)) * STEP)
 
 
 def fractions(values: Bits) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ Great Expectations' own pages load from the internet. Jinja escapes every text: 
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from recops.offline_page import page_environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -18,13 +18,7 @@ def render_validation(validation: dict[str, Any], report: dict[str, Any]) -> str
         validation: content of validation.json.
         report: the numbers of the stage.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(_TEMPLATES)
     environment.filters["found"] = _found
     return environment.get_template("validation_page.html").render(
         suites=validation["suites"],

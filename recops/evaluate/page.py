@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from recops.config.evaluation_reports import EvaluationConfig
@@ -22,6 +21,7 @@ from recops.evaluate.plots import Bar, bars_svg, curves_svg, differences_svg
 from recops.evaluate.systems import Comparison
 from recops.evaluate.wording import decimal, interval, learned_reading, metric_name, p_value, percent, system_name
 from recops.metrics import METRICS
+from recops.offline_page import page_environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _METRICS_SHOWN = tuple(METRICS)
@@ -43,13 +43,7 @@ class Page:
 
 def render_page(page: Page, store: SampleStore) -> str:
     """Return the page; equal input gives equal text."""
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(_TEMPLATES)
     environment.filters.update(
         system=system_name, metric=metric_name, decimal=decimal, percent=percent, p_value=p_value
     )

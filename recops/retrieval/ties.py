@@ -3,18 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-Bits = NDArray[np.uint64]
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+from recops.data.random_bits import STEP, Bits, mix64
 
 
 def tie_breaks(items: NDArray[np.int64], seeds: NDArray[np.int64]) -> Bits:
-    """Return a random number per (item, seed), broadcast against each other: SplitMix64 (Steele, Lea, Flood 2014)."""
-    mixed: Bits = items.astype(np.uint64) + seeds.astype(np.uint64) * _GOLDEN
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed = mixed ^ (mixed >> np.uint64(31))
-    return mixed
+    """Return a random number per (item, seed), broadcast against each other."""
+    return mix64(items.astype(np.uint64) + seeds.astype(np.uint64) * STEP)
 
 
 def ranks_by_score(scores_NK: NDArray[np.float64], ties_NK: Bits) -> NDArray[np.int64]:

@@ -19,6 +19,9 @@ from recops.train.models import device_arguments, micro_batches, num_trainable, 
 Loss = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
 """Logits after each prompt (B, V) and the batch -> mean loss."""
 
+Collator = Callable[..., dict[str, Tensor]]
+"""Entries of a lesson -> a batch."""
+
 
 class LabelTrainer(Trainer):
     """Feeds a lesson in its own order; the loss is a function of the logits after each prompt."""
@@ -37,7 +40,7 @@ def train_labels(
     name: str,
     model: LabelModel,
     lesson: Dataset[Any],
-    collator: Callable[..., dict[str, Tensor]],
+    collator: Collator,
     loss: Loss,
     *,
     steps: int,

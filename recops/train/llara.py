@@ -15,8 +15,7 @@ from recops.config.llm_baselines import LlaraConfig
 from recops.seeds import sub_seed
 from recops.train.label_lesson import LabelLesson, collate_examples, curriculum
 from recops.train.label_loss import label_loss
-from recops.train.label_trainer import train_labels
-from recops.train.llm_baseline import BaselineRun
+from recops.train.llm_baseline import BaselineRun, losses
 from recops.train.models import num_trainable
 
 LLARA = "llara"
@@ -51,28 +50,24 @@ def train_llara(run: BaselineRun, config: LlaraConfig) -> tuple[LlaraReport, lis
         hybrid_share=curriculum(batch_size, config.steps),
         seed=seed,
     )
-    curve = train_labels(
-        run.io,
+    curve = run.train(
         LLARA,
         model,
         lesson,
         partial(collate_examples, pad_id=policy.tokenizer.pad_token_id),
         lambda logits_BV, batch: label_loss(logits_BV, batch["chosen_B"]),
         steps=config.steps,
-        batch_size=batch_size,
         learning_rate=config.learning_rate,
-        checkpoint_steps=run.config.checkpoint_steps,
-        seed=seed,
     )
     folder = run.save(LLARA, model, policy.tokenizer)
-    losses = [entry[f"{LLARA}/loss"] for entry in curve if f"{LLARA}/loss" in entry]
+    of_steps = losses(curve, LLARA)
     return LlaraReport(
         steps=config.steps,
         supervised_tokens=len(lesson),
         trainable_parameters=trainable,
         projector_parameters=width,
-        loss_first=losses[0],
-        loss_last=losses[-1],
+        loss_first=of_steps[0],
+        loss_last=of_steps[-1],
         valid_ndcg_at_10=run.valid_ndcg(folder),
     ), curve
 

@@ -1,11 +1,12 @@
 """What the trainings of LLM baselines share: the base policy, samples of `policy_train`, prompts, saving."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import Dataset
 
 from recops.agent.label_model import LabelModel
 from recops.agent.label_prompts import LabelPrompts
@@ -19,6 +20,7 @@ from recops.records import Sample
 from recops.retrieval.sasrec import SasRec
 from recops.seeds import sub_seed
 from recops.stage_io import StageIO
+from recops.train.label_trainer import Collator, Loss, train_labels
 from recops.train.models import apply_lora, load_trainable, save_policy
 
 _MAX_VALID = 500
@@ -49,6 +51,32 @@ class BaselineRun:
         """Return the prompts of a policy over the catalogue."""
         return label_prompts(policy, self.store.items, self.config.item_fields, self.agent)
 
+    def train(
+        self,
+        name: str,
+        model: LabelModel,
+        lesson: Dataset[Any],
+        collator: Collator,
+        loss: Loss,
+        *,
+        steps: int,
+        learning_rate: float,
+    ) -> list[dict[str, float]]:
+        """Train one part of a baseline, from its newest checkpoint on; return the numbers of every step."""
+        return train_labels(
+            self.io,
+            name,
+            model,
+            lesson,
+            collator,
+            loss,
+            steps=steps,
+            batch_size=self.config.batch_size,
+            learning_rate=learning_rate,
+            checkpoint_steps=self.config.checkpoint_steps,
+            seed=sub_seed(self.seed, name),
+        )
+
     def save(self, name: str, model: LabelModel, tokenizer: Any) -> Path:
         """Write a baseline as a policy's folder, with its projector; consumes the model."""
         folder = self.io.out / name
@@ -68,3 +96,8 @@ class BaselineRun:
         rankings = LabelRanker.load(folder, self.store.items, self.sasrec, self.agent).rank(samples)
         ranks = [rank_of(sample.target, ranking) for sample, ranking in zip(samples, rankings, strict=True)]
         return float(ndcg_at_k(ranks, 10).mean())
+
+
+def losses(curve: Sequence[Mapping[str, float]], name: str) -> list[float]:
+    """Return the loss of every step that a curve of `train` holds for it."""
+    return [entry[f"{name}/loss"] for entry in curve if f"{name}/loss" in entry]

@@ -20,8 +20,7 @@ from recops.progress import progress
 from recops.seeds import sub_seed
 from recops.train.label_lesson import LabelExample, LabelLesson, collate_examples, text_only
 from recops.train.label_loss import label_log_probabilities, label_loss, s_dpo_loss
-from recops.train.label_trainer import train_labels
-from recops.train.llm_baseline import BaselineRun
+from recops.train.llm_baseline import BaselineRun, losses
 from recops.train.models import MICRO_BATCH, micro_batches, num_trainable
 
 S_DPO, SFT = "s_dpo", "s_dpo_sft"
@@ -54,21 +53,17 @@ def train_s_dpo(run: BaselineRun, config: SDpoConfig) -> tuple[SDpoReport, list[
     scored = ScoredLesson(lesson, reference, policy.tokenizer.pad_token_id)
     model = LabelModel(run.adapted(language_model, S_DPO), None)
     trainable = num_trainable(model)
-    curve = train_labels(
-        run.io,
+    curve = run.train(
         S_DPO,
         model,
         scored,
         partial(collate_scored, pad_id=policy.tokenizer.pad_token_id),
         lambda logits_BV, batch: preference_loss(logits_BV, batch, config.beta),
         steps=config.steps,
-        batch_size=run.config.batch_size,
         learning_rate=config.learning_rate,
-        checkpoint_steps=run.config.checkpoint_steps,
-        seed=sub_seed(run.seed, S_DPO),
     )
     folder = run.save(S_DPO, model, policy.tokenizer)
-    sft_losses, losses = _losses(sft_curve, SFT), _losses(curve, S_DPO)
+    sft_losses, own_losses = losses(sft_curve, SFT), losses(curve, S_DPO)
     return SDpoReport(
         sft_steps=config.sft_steps,
         steps=config.steps,
@@ -77,8 +72,8 @@ def train_s_dpo(run: BaselineRun, config: SDpoConfig) -> tuple[SDpoReport, list[
         trainable_parameters=trainable,
         sft_loss_first=sft_losses[0],
         sft_loss_last=sft_losses[-1],
-        loss_first=losses[0],
-        loss_last=losses[-1],
+        loss_first=own_losses[0],
+        loss_last=own_losses[-1],
         valid_ndcg_at_10=run.valid_ndcg(folder),
     ), [*sft_curve, *curve]
 
@@ -135,18 +130,14 @@ def _fine_tuned(run: BaselineRun, config: SDpoConfig, policy: Policy) -> tuple[A
     """Return the language model after SFT on text prompts, adapters merged, with its curve and its labels' number."""
     model = LabelModel(run.adapted(policy.model, SFT), None)
     lesson = _lesson(run, policy, steps=config.sft_steps, num_negatives=0, name=SFT)
-    curve = train_labels(
-        run.io,
+    curve = run.train(
         SFT,
         model,
         lesson,
         partial(collate_examples, pad_id=policy.tokenizer.pad_token_id),
         lambda logits_BV, batch: label_loss(logits_BV, batch["chosen_B"]),
         steps=config.sft_steps,
-        batch_size=run.config.batch_size,
         learning_rate=config.sft_learning_rate,
-        checkpoint_steps=run.config.checkpoint_steps,
-        seed=sub_seed(run.seed, SFT),
     )
     adapted = run.config.lora is not None
     return model.language_model.merge_and_unload() if adapted else model.language_model, curve, len(lesson)
@@ -161,7 +152,3 @@ def _lesson(run: BaselineRun, policy: Policy, *, steps: int, num_negatives: int,
         hybrid_share=text_only,
         seed=sub_seed(run.seed, name),
     )
-
-
-def _losses(curve: list[dict[str, float]], name: str) -> list[float]:
-    return [entry[f"{name}/loss"] for entry in curve if f"{name}/loss" in entry]

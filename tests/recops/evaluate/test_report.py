@@ -281,7 +281,7 @@ def test_page_drawings_follow_the_theme(evaluate: Evaluate) -> None:
     drawings = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
     assert not re.search(r"#[0-9a-fA-F]{6}\b", drawings)
     used = set(re.findall(r"var\((--[a-z0-9-]+)\)", drawings))
-    dark = text.split("prefers-color-scheme: dark", 1)[1].split("}", 1)[0]
+    dark = "".join(part.split("}", 1)[0] for part in text.split("prefers-color-scheme: dark")[1:])
     assert used
     assert all(f"{name}:" in dark for name in used)
 
