@@ -8,6 +8,7 @@ PYTHON ?= python3.11
 RECIPE ?= embedded
 DAGSTER_PORT ?= 3000
 MLFLOW_PORT ?= 5000
+STUDY ?= method
 PYTEST_ARGS ?=
 
 BIN := $(CURDIR)/.venv/bin
@@ -17,7 +18,7 @@ export DAGSTER_HOME := $(CURDIR)/.dagster
 export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc/tmp/site
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run test check ui repro push pull lock clean
+.PHONY: help setup run results test check ui repro push pull lock clean
 
 help:  ## Show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
@@ -26,6 +27,10 @@ setup: .venv/.installed .venv-dvc/.installed  ## Create .venv and .venv-dvc, or 
 
 run: setup  ## Materialize every asset of RECIPE (default: embedded) through Dagster, then print the results
 	@recops run --recipe $(RECIPE)
+
+results: setup  ## Measure the cells of STUDY (default: method) that are missing, then write its tables
+	@recops study run $(STUDY)
+	@recops study table $(STUDY)
 
 test: setup  ## Run the tests
 	@python -m pytest $(PYTEST_ARGS)

@@ -49,10 +49,11 @@ def main() -> int:
 
 def _run(pipes: PipesContext, stage: StageName, recipe_name: str) -> None:
     root = project_root()
-    recipe = load_recipe(Layout(root, recipe_name).recipe_file)
+    layout = Layout(root, recipe_name)
+    recipe = load_recipe(layout.recipe_file)
     record_recipe(root, recipe_name)
-    result = run_stage(stage, recipe=recipe, root=root, tags={"dagster_run_id": pipes.run_id})
-    check_unchanged(stage, recipe, root)
+    result = run_stage(stage, recipe=recipe, layout=layout, tags={"dagster_run_id": pipes.run_id})
+    check_unchanged(stage, recipe, layout)
     entry = commit_stage(root, stage, recipe_name)
     log_version(root, result.run_id, entry)
     metadata = stage_metadata(stage, result, url=run_url(root, result.run_id))

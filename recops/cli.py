@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -12,6 +13,7 @@ import typer
 from rich.console import Console
 
 from recops import environment, interrupt
+from recops.config.overrides import parse_overrides
 from recops.config.recipe import load_recipe
 from recops.data.download import download
 from recops.data.published import DEFAULT_FOLDER, PUBLISHED_AT, published_urls
@@ -24,7 +26,17 @@ from recops.readme import write_readme_parts
 from recops.runner import run_stage
 from recops.stage import StageName
 from recops.stages import EXIT_BAD_INPUT, EXIT_INTERRUPTED
-from recops.summary import markdown_table, print_baselines, print_recommendation, print_results, read_results
+from recops.studies.plan import load_study, study_folder
+from recops.summary import (
+    TABLE_WIDTH,
+    markdown_table,
+    print_baselines,
+    print_recommendation,
+    print_results,
+    read_results,
+    results_table,
+)
+from recops.trials import run_trial
 from recops.versioning import dvc_executable
 
 app = typer.Typer(
@@ -35,8 +47,11 @@ app = typer.Typer(
 )
 fetch_app = typer.Typer(no_args_is_help=True, help="Download published data sets.")
 app.add_typer(fetch_app, name="fetch")
+study_app = typer.Typer(no_args_is_help=True, help="Comparisons over recipes, variants and training seeds.")
+app.add_typer(study_app, name="study")
 console = Console()
 
+StudyArgument = Annotated[str, typer.Argument(help="A file of studies/, without its ending.")]
 RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="A file of recipes/, without its ending.")]
 
 
@@ -68,10 +83,26 @@ def stage(
 ) -> None:
     """Run one stage here and now: no Dagster, and nothing recorded in DVC (`dvc commit` does that)."""
     interrupt.install()
-    root = project_root()
-    result = run_stage(name, recipe=load_recipe(Layout(root, recipe).recipe_file), root=root, force=force)
+    layout = Layout(project_root(), recipe)
+    result = run_stage(name, recipe=load_recipe(layout.recipe_file), layout=layout, force=force)
     console.print_json(data=result.report)
     console.print(f"wrote {result.artefact}", highlight=False, soft_wrap=True)
+
+
+@app.command("try")
+def try_(
+    changes: Annotated[list[str], typer.Option("--set", "-s", help="KEY=VALUE, for example grpo_model.steps=30.")],
+    recipe: RecipeOption = "embedded",
+    through: Annotated[StageName, typer.Option(help="The last stage to run.")] = "evaluation_reports",
+) -> None:
+    """Run a recipe with other values as a trial: below runs/, beside the recipe's artefacts, not recorded in DVC."""
+    interrupt.install()
+    for made in run_trial(project_root(), recipe, parse_overrides(changes), through=through, tags={}):
+        told = {"run": "made now", "earlier": "made by an earlier trial", "recipe": "the recipe's own"}[made.origin]
+        console.print(f"{made.name:20}{told:26}{made.artefact}", highlight=False, soft_wrap=True, markup=False)
+    if made.name == "evaluation_reports":
+        console.width = max(console.width, TABLE_WIDTH)
+        console.print(results_table(read_results(made.artefact)))
 
 
 @app.command()
@@ -81,7 +112,7 @@ def results(
 ) -> None:
     """Print the table of results of a recipe that was run."""
     if markdown:
-        print(markdown_table(read_results(project_root(), recipe)))
+        print(markdown_table(read_results(Layout(project_root(), recipe).artefact("evaluation_reports"))))
     else:
         print_results(console, project_root(), recipe)
 
@@ -129,6 +160,49 @@ def fetch_amazon_reviews_2023(
         )
     source = f"{{kind: amazon_reviews_2023, folder: {target}, reviews: {names['reviews']}, meta: {names['meta']}}}"
     console.print(f"In a recipe: raw_data: {{source: {source}}}", highlight=False, soft_wrap=True, markup=False)
+
+
+@study_app.command("run")
+def study_run(
+    name: StudyArgument,
+    recipe: Annotated[str | None, typer.Option("--recipe", "-r", help="Only this recipe.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Only this training seed.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Begin no cell after so many minutes.")] = None,
+) -> None:
+    """Measure the cells of a study that have no file yet; stopped, it goes on where it ended."""
+    from recops.studies.cells import run_cell
+
+    interrupt.install()
+    root = project_root()
+    study = load_study(root / "studies" / f"{name}.yaml")
+    wanted = [one for one in study.cells() if recipe in (None, one.recipe) and seed in (None, one.training_seed)]
+    if not wanted:
+        expected = f"of {', '.join(study.recipes)} and {', '.join(map(str, study.training_seeds))}"
+        step = "Name a recipe and a seed of the study."
+        raise InputError(name, found=f"no cell of recipe {recipe}, seed {seed}", expected=expected, next_step=step)
+    folder, began = study_folder(root, name), time.monotonic()
+    for number, cell in enumerate(wanted, start=1):
+        told = f"{number}/{len(wanted)} {cell.file}"
+        if (folder / cell.file).is_file():
+            console.print(f"{told}: there already", highlight=False, soft_wrap=True)
+            continue
+        if minutes is not None and time.monotonic() - began > 60 * minutes:
+            console.print(f"{told}: not begun, {minutes:g} minutes are over", highlight=False, soft_wrap=True)
+            break
+        console.print(f"{told}: measured, {run_cell(root, study, cell, folder)}", highlight=False, soft_wrap=True)
+
+
+@study_app.command("table")
+def study_table(name: StudyArgument) -> None:
+    """Write the page of a study from the cells that are there."""
+    from recops.studies.table import study_page
+
+    root = project_root()
+    path = study_folder(root, name).with_suffix(".md")
+    path.write_text(
+        study_page(load_study(root / "studies" / f"{name}.yaml"), study_folder(root, name)), encoding="utf-8"
+    )
+    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -2,7 +2,8 @@
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from recops.config.section import RECIPE_NAME_PATTERN
@@ -46,3 +47,31 @@ class Layout:
     def lock(self, stage: StageName) -> Path:
         """File whose lock the running stage holds."""
         return self.root / "checkpoints" / self.recipe / f"{stage}.lock"
+
+
+@dataclass(frozen=True)
+class TrialLayout(Layout):
+    """Where a trial's artefacts lie: some under `runs/`, which nobody tracks, the others where the recipe has them.
+
+    Attributes:
+        places: the folder of every artefact of the trial that was found or is being made; what is not there lies where
+            the recipe has it.
+    """
+
+    places: Mapping[StageName, Path] = field(default_factory=dict)
+
+    def own(self, stage: StageName, fingerprint: str) -> Path:
+        """Folder of an artefact with a fingerprint that is not the recipe's; trials that agree on it share it."""
+        return self.root / "runs" / self.recipe / stage / fingerprint[:16]
+
+    def artefact(self, stage: StageName) -> Path:
+        """Folder of a stage's finished artefact."""
+        return self.places[stage] if stage in self.places else super().artefact(stage)
+
+    def checkpoints(self, stage: StageName) -> Path:
+        """Folder of unfinished work, beside the artefact."""
+        return self.artefact(stage).with_suffix(".checkpoints")
+
+    def lock(self, stage: StageName) -> Path:
+        """File whose lock the running stage holds."""
+        return self.artefact(stage).with_suffix(".lock")

@@ -16,7 +16,7 @@ from recops.artifacts import MANIFEST, content_sha256, exclusive, staged, verify
 from recops.config.recipe import Recipe
 from recops.errors import InputError
 from recops.paths import Layout
-from recops.stage import STAGES, Stage, StageName
+from recops.stage import SEEDS, STAGES, Stage, StageName
 from recops.stage_io import StageIO
 from recops.tracking import tracked_run
 from recops.versioning import CODE_ROOT, code_sha256, git_commit
@@ -49,25 +49,25 @@ class StageResult:
 
 
 def run_stage(
-    name: StageName, *, recipe: Recipe, root: Path, force: bool = False, tags: Mapping[str, str] | None = None
+    name: StageName, *, recipe: Recipe, layout: Layout, force: bool = False, tags: Mapping[str, str] | None = None
 ) -> StageResult:
-    """Run a stage of `recipe` and put its artefact into place.
+    """Run a stage of `recipe` and put its artefact where `layout` has it.
 
     An execution that was interrupted is resumed when settings, code and inputs are unchanged; `force` starts clean.
 
     Args:
         name: the stage.
         recipe: its settings.
-        root: the project's root.
+        layout: where artefacts lie.
         force: ignore the checkpoints of an interrupted execution.
         tags: who started the run, beside the tags that every run gets in MLflow.
 
     Raises:
         InputError: an input is missing or damaged, a setting does not fit it, or another process runs this stage.
     """
-    layout, stage = Layout(root, recipe.name), STAGES[name]
+    root, stage = layout.root, STAGES[name]
     with exclusive(layout.lock(name)):
-        facts = stage_facts(name, recipe, root)
+        facts = stage_facts(name, recipe, layout)
         fingerprint = content_sha256(facts)
         checkpoints = _checkpoints(layout.checkpoints(name), fingerprint, force=force)
         resumed = checkpoints / _RUN_ID
@@ -92,13 +92,13 @@ def run_stage(
         return StageResult(layout.artefact(name), report, tracker.run_id, fingerprint)
 
 
-def stage_facts(name: StageName, recipe: Recipe, root: Path) -> dict[str, Any]:
+def stage_facts(name: StageName, recipe: Recipe, layout: Layout) -> dict[str, Any]:
     """Return everything that decides an artefact's content. No time and no path: equal facts must give equal bytes.
 
     Raises:
         InputError: an input is missing or damaged.
     """
-    layout, stage = Layout(root, recipe.name), STAGES[name]
+    stage = STAGES[name]
     return {
         "stage": name,
         "recipe": recipe.name,
@@ -109,7 +109,7 @@ def stage_facts(name: StageName, recipe: Recipe, root: Path) -> dict[str, Any]:
     }
 
 
-def check_unchanged(name: StageName, recipe: Recipe, root: Path) -> None:
+def check_unchanged(name: StageName, recipe: Recipe, layout: Layout) -> None:
     """Check that a finished artefact was made from what lies there now.
 
     `dvc commit` records dependencies as they are *after* a run; after a change during the run that would be a lie.
@@ -117,8 +117,8 @@ def check_unchanged(name: StageName, recipe: Recipe, root: Path) -> None:
     Raises:
         InputError: the recipe, the code or an input changed while the stage ran.
     """
-    artefact = Layout(root, recipe.name).artefact(name)
-    manifest, now = verify(artefact), stage_facts(name, recipe, root)
+    artefact = layout.artefact(name)
+    manifest, now = verify(artefact), stage_facts(name, recipe, layout)
     changed = [key for key, value in now.items() if manifest[key] != value]
     if changed:
         again = f"recops run --recipe {recipe.name} --from {name}"
@@ -161,7 +161,7 @@ def _tags(stage: Stage, recipe: Recipe, root: Path, facts: dict[str, Any], finge
 def _call(stage: Stage, io: StageIO, recipe: Recipe) -> dict[str, Any]:
     module, _, name = stage.function.partition(":")
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    shared = {key: getattr(recipe, key) for key in stage.shared}
+    shared = {"seed" if key in SEEDS else key: getattr(recipe, key) for key in stage.shared}
     return dataclasses.asdict(function(io, getattr(recipe, stage.name), **shared))
 
 

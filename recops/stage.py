@@ -23,7 +23,9 @@ StageName = Literal[
 STAGE_NAMES: tuple[StageName, ...] = get_args(StageName)
 
 Root = Literal["data", "models", "reports"]
-Shared = Literal["seed", "agent"]
+Shared = Literal["seed", "training_seed", "agent"]
+SEEDS: tuple[Shared, ...] = ("seed", "training_seed")
+"""`seed` draws data and tests, `training_seed` weights and episodes: three trainings can meet the same samples."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ _STAGES = (
         "recops.retrieval.fit:run_sasrec",
         "models",
         reads=("validated_splits",),
-        shared=("seed",),
+        shared=("training_seed",),
         description="SASRec fitted on `tool_fit` only: weights, item and user embeddings.",
     ),
     Stage(
@@ -79,7 +81,7 @@ _STAGES = (
         "recops.train.embedded:run_base_policy",
         "models",
         reads=("raw_data",),
-        shared=("seed", "agent"),
+        shared=("training_seed", "agent"),
         description="The policy before it has seen a real episode.",
     ),
     Stage(
@@ -87,7 +89,7 @@ _STAGES = (
         "recops.agent.experts:run_expert_episodes",
         "data",
         reads=("validated_splits", "sasrec_embeddings", "base_policy"),
-        shared=("seed", "agent"),
+        shared=("training_seed", "agent"),
         description="Scripted and self-played conversations, filtered by outcome.",
     ),
     Stage(
@@ -95,7 +97,7 @@ _STAGES = (
         "recops.train.sft:run_sft",
         "models",
         reads=("base_policy", "expert_episodes"),
-        shared=("seed", "agent"),
+        shared=("training_seed", "agent"),
         description="Supervised fine-tuning on expert episodes; loss on the assistant's tokens only.",
     ),
     Stage(
@@ -103,7 +105,7 @@ _STAGES = (
         "recops.train.grpo:run_grpo",
         "models",
         reads=("sft_checkpoint", "validated_splits", "sasrec_embeddings"),
-        shared=("seed", "agent"),
+        shared=("training_seed", "agent"),
         description="List-wise GRPO with an NDCG reward on whole tool-using episodes.",
     ),
     Stage(
@@ -111,7 +113,7 @@ _STAGES = (
         "recops.train.pairs:run_preference_pairs",
         "data",
         reads=("grpo_model", "validated_splits", "sasrec_embeddings"),
-        shared=("seed", "agent"),
+        shared=("training_seed", "agent"),
         description="Ranking violations of the GRPO model on `policy_train`.",
     ),
     Stage(
@@ -119,7 +121,7 @@ _STAGES = (
         "recops.train.ppr:run_ppr",
         "models",
         reads=("grpo_model", "preference_pairs", "validated_splits", "sasrec_embeddings"),
-        shared=("seed", "agent"),
+        shared=("training_seed", "agent"),
         description="Progressive Preference Refinement: GRPO on the model's own ranking mistakes, both directions.",
     ),
     Stage(
@@ -127,7 +129,7 @@ _STAGES = (
         "recops.train.llm_baselines:run_llm_baselines",
         "models",
         reads=("base_policy", "validated_splits", "sasrec_embeddings"),
-        shared=("seed", "agent"),
+        shared=("training_seed", "agent"),
         description="LLaRA and S-DPO: the agent's backbone as a ranker without tools, where the recipe wants them.",
     ),
     Stage(

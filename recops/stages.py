@@ -24,8 +24,9 @@ def main() -> int:
     environment.prepare()
     interrupt.install()
     try:
-        recipe = load_recipe(Layout(project_root(), arguments.recipe).recipe_file)
-        result = run_stage(arguments.name, recipe=recipe, root=project_root(), force=arguments.force)
+        layout = Layout(project_root(), arguments.recipe)
+        recipe = load_recipe(layout.recipe_file)
+        result = run_stage(arguments.name, recipe=recipe, layout=layout, force=arguments.force)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT

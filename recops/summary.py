@@ -25,21 +25,20 @@ def print_results(console: Console, root: Path, recipe: str) -> None:
     Raises:
         InputError: the evaluation is missing or damaged.
     """
-    report = Layout(root, recipe).artefact("evaluation_reports") / "report.html"
+    folder = Layout(root, recipe).artefact("evaluation_reports")
     console.width = max(console.width, TABLE_WIDTH)
-    console.print(results_table(read_results(root, recipe)))
-    console.print(f"HTML report    {report}", highlight=False, soft_wrap=True)
+    console.print(results_table(read_results(folder)))
+    console.print(f"HTML report    {folder / 'report.html'}", highlight=False, soft_wrap=True)
     console.print(f"MLflow runs    http://127.0.0.1:5000 (experiment {recipe}), with: make ui", highlight=False)
     console.print("Dagster UI     http://127.0.0.1:3000, with: make ui", highlight=False)
 
 
-def read_results(root: Path, recipe: str) -> dict[str, Any]:
-    """Return the metrics of a finished evaluation.
+def read_results(folder: Path) -> dict[str, Any]:
+    """Return the metrics of a finished artefact of `evaluation_reports`.
 
     Raises:
         InputError: the evaluation is missing or damaged.
     """
-    folder = Layout(root, recipe).artefact("evaluation_reports")
     verify(folder)
     metrics: dict[str, Any] = read_json(folder / "metrics.json")
     return metrics

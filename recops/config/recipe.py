@@ -26,11 +26,12 @@ from recops.errors import InputError
 
 
 class Recipe(Section):
-    """Every setting of one pipeline. A section is named after its stage; `seed` and `agent` are shared."""
+    """Every setting of one pipeline. A section is named after its stage; the others are shared."""
 
     name: Annotated[str, Field(pattern=RECIPE_NAME_PATTERN)]
     description: str
     seed: Annotated[int, Field(ge=0, lt=2**31)]
+    training_seed: Annotated[int, Field(ge=0, lt=2**31)]
     agent: AgentConfig
     raw_data: RawDataConfig
     validated_splits: ValidatedSplitsConfig

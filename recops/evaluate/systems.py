@@ -87,7 +87,7 @@ def metrics_by_system(
     everything = np.ones(len(comparison.sample_ids), dtype=np.bool_)
     tables = tables_by_system(comparison, everything, config, seed)
     return {
-        system.name: {**tables[system.name], **_agent_facts(system.episodes, num_ranked)}
+        system.name: {**tables[system.name], **agent_facts(system.episodes, num_ranked)}
         for system in comparison.systems
     }
 
@@ -143,7 +143,8 @@ def rank_histogram(system: System, num_ranked: int) -> dict[str, float]:
     return {name: int(count) / len(ranks) for name, count in zip(names, shares, strict=True)}
 
 
-def _agent_facts(episodes: Sequence[Episode], num_ranked: int) -> dict[str, float]:
+def agent_facts(episodes: Sequence[Episode], num_ranked: int) -> dict[str, float]:
+    """Return what episodes show beside ranks: invalid answers, calls, copies of one tool; nothing without episodes."""
     if not episodes:
         return {}
     facts = {"invalid_answers": invalid_fraction(episodes), "calls_per_episode": calls_per_episode(episodes)}

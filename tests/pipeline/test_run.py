@@ -159,7 +159,7 @@ def test_a_stage_with_a_damaged_input_raises_and_leaves_no_output(
         victim.write_bytes(victim.read_bytes()[:-1])
     recipe = load_recipe(before.recipe_file)
     with pytest.raises(InputError, match=victim.name):
-        run_stage(name, recipe=recipe, root=tmp_path)
+        run_stage(name, recipe=recipe, layout=layout)
     assert not layout.artefact(name).exists()
     assert not layout.checkpoints(name).exists()
 

@@ -23,11 +23,13 @@ def recops(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 def test_help_names_every_command() -> None:
     shown = recops("--help").stdout
-    for command in ("run", "stage", "results", "recommend", "doctor", "dvc-yaml", "readme"):
+    for command in ("run", "stage", "try", "results", "recommend", "doctor", "dvc-yaml", "readme"):
         assert f" {command} " in shown
 
 
-@pytest.mark.parametrize("command", [["run"], ["stage", "raw_data"], ["recommend", "--user", "u"]])
+@pytest.mark.parametrize(
+    "command", [["run"], ["stage", "raw_data"], ["try", "-s", "seed=1"], ["recommend", "--user", "u"]]
+)
 def test_an_unknown_recipe_ends_with_its_message_and_no_traceback(command: list[str]) -> None:
     done = recops(*command, "--recipe", "nothing")
     assert done.returncode == 2

@@ -28,7 +28,7 @@ def recipe(**changes: Any) -> Recipe:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root with a finished `raw_data`."""
     folder = tmp_path_factory.mktemp("root")
-    run_stage("raw_data", recipe=recipe(), root=folder, tags={"who": "a test"})
+    run_stage("raw_data", recipe=recipe(), layout=Layout(folder, RECIPE), tags={"who": "a test"})
     return folder
 
 
@@ -74,13 +74,13 @@ def test_the_report_is_beside_the_artefact_and_in_mlflow(root: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_bytes(root: Path, tmp_path: Path) -> None:
-    run_stage("raw_data", recipe=recipe(), root=tmp_path)
+    run_stage("raw_data", recipe=recipe(), layout=Layout(tmp_path, RECIPE))
     mine, theirs = (verify(Layout(one, RECIPE).artefact("raw_data")) for one in (tmp_path, root))
     assert mine == theirs
 
 
 def test_another_seed_gives_another_fingerprint(root: Path, tmp_path: Path) -> None:
-    result = run_stage("raw_data", recipe=recipe(seed=8), root=tmp_path)
+    result = run_stage("raw_data", recipe=recipe(seed=8), layout=Layout(tmp_path, RECIPE))
     assert result.fingerprint != verify(Layout(root, RECIPE).artefact("raw_data"))["fingerprint"]
 
 
@@ -89,11 +89,11 @@ def test_an_error_leaves_no_output_and_the_retry_goes_on_in_the_same_run(
 ) -> None:
     break_after(1, monkeypatch, RuntimeError("no disk"))
     with pytest.raises(RuntimeError, match="no disk"):
-        run_stage("raw_data", recipe=recipe(), root=tmp_path)
+        run_stage("raw_data", recipe=recipe(), layout=Layout(tmp_path, RECIPE))
     [failed] = mlflow_runs(tmp_path)
     assert (failed.info.status, failed.data.tags["error"]) == ("FAILED", "no disk")
     assert not list(Layout(tmp_path, RECIPE).artefact("raw_data").parent.iterdir())
-    result = run_stage("raw_data", recipe=recipe(), root=tmp_path)
+    result = run_stage("raw_data", recipe=recipe(), layout=Layout(tmp_path, RECIPE))
     [resumed] = mlflow_runs(tmp_path)
     assert (resumed.info.run_id, resumed.info.status) == (result.run_id, "FINISHED")
     assert result.run_id == failed.info.run_id
@@ -104,7 +104,7 @@ def test_an_error_leaves_no_output_and_the_retry_goes_on_in_the_same_run(
 def test_an_interrupted_run_is_killed_in_mlflow_not_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     break_after(1, monkeypatch, Interrupted("stopped"))
     with pytest.raises(Interrupted):
-        run_stage("raw_data", recipe=recipe(), root=tmp_path)
+        run_stage("raw_data", recipe=recipe(), layout=Layout(tmp_path, RECIPE))
     assert [run.info.status for run in mlflow_runs(tmp_path)] == ["KILLED"]
 
 
@@ -114,15 +114,15 @@ def test_checkpoints_of_other_settings_or_a_forced_start_are_not_resumed(
 ) -> None:
     break_after(1, monkeypatch, RuntimeError("no disk"))
     with pytest.raises(RuntimeError):
-        run_stage("raw_data", recipe=recipe(), root=tmp_path)
+        run_stage("raw_data", recipe=recipe(), layout=Layout(tmp_path, RECIPE))
     monkeypatch.setattr(sources, "run_raw_data", REAL)
-    run_stage("raw_data", recipe=recipe(**changes), root=tmp_path, force=force)
+    run_stage("raw_data", recipe=recipe(**changes), layout=Layout(tmp_path, RECIPE), force=force)
     assert sorted(run.info.status for run in mlflow_runs(tmp_path)) == ["FAILED", "FINISHED"]
 
 
 def test_a_missing_input_stops_the_stage_before_it_starts(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="recops stage raw_data --recipe tiny"):
-        run_stage("validated_splits", recipe=recipe(), root=tmp_path)
+        run_stage("validated_splits", recipe=recipe(), layout=Layout(tmp_path, RECIPE))
     assert not (tmp_path / "mlflow.db").exists()
 
 
@@ -134,12 +134,12 @@ def test_a_stage_cannot_open_what_it_does_not_declare(root: Path) -> None:
 
 
 def test_what_changed_while_a_stage_ran_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_unchanged("raw_data", recipe(), root)
+    check_unchanged("raw_data", recipe(), Layout(root, RECIPE))
     with pytest.raises(InputError, match="settings changed while the stage ran"):
-        check_unchanged("raw_data", recipe(seed=8), root)
+        check_unchanged("raw_data", recipe(seed=8), Layout(root, RECIPE))
     monkeypatch.setattr(runner, "code_sha256", lambda *_: "other")
     with pytest.raises(InputError, match="code_sha256 changed"):
-        check_unchanged("raw_data", recipe(), root)
+        check_unchanged("raw_data", recipe(), Layout(root, RECIPE))
 
 
 def test_flatten_joins_keys_by_dots() -> None:

@@ -1,0 +1,171 @@
+"""Runs the cells of a study, each a trial, and keeps what each measured in a small file that can be committed.
+
+A cell that has its file is not run again: a study goes on where it ended, on another day or another machine. The file
+holds the rank of the target on every sample, so that tables are made from files alone. N samples.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recops.artifacts import content_sha256, read_json, write_json
+from recops.config.overrides import overridden
+from recops.config.recipe import Recipe, load_recipe
+from recops.data.samples import SampleStore, frozen_sha256
+from recops.errors import InputError
+from recops.evaluate.agent import chosen_samples, play_policy, ranking_tasks
+from recops.evaluate.report import BASELINE_RANKINGS, baseline_systems
+from recops.evaluate.systems import System, agent_facts
+from recops.metrics import ABSENT
+from recops.paths import Layout
+from recops.retrieval.evidence import Evidence
+from recops.stage import StageName
+from recops.studies.plan import Cell, Study
+from recops.trials import TrialStage, run_trial
+from recops.versioning import git_commit
+
+SAMPLES = "samples.json"
+_ABSENT_TEXT = "-"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a cell's file holds about one system.
+
+    Attributes:
+        ranks: 0-based rank of the target, shape (N,).
+        facts: what its episodes show; empty for a baseline.
+    """
+
+    ranks: NDArray[np.int64]
+    facts: Mapping[str, float]
+
+
+def run_cell(root: Path, study: Study, cell: Cell, folder: Path) -> Path:
+    """Train and measure one cell, and write its file below `folder`; return the file.
+
+    Raises:
+        InputError: a stage fails for its input or settings, or the cell meets other samples than those before it.
+    """
+    started = time.monotonic()
+    overrides = {**study.variants[cell.variant].changes, "training_seed": cell.training_seed}
+    tags = {"study": study.name, "variant": cell.variant}
+    made = {stage.name: stage for stage in run_trial(root, cell.recipe, overrides, through=cell.stage, tags=tags)}
+    file = Layout(root, cell.recipe).recipe_file
+    recipe = overridden(load_recipe(file), overrides, where=file)
+    splits, sasrec = _splits_and_sasrec(root, cell, overrides, tags, made)
+    evidence = Evidence.load(splits, sasrec, recipe.agent, recipe.seed)
+    ids = chosen_samples(evidence.store, study.slice, _max_samples(recipe, study), recipe.seed)
+    _check_samples(folder / cell.recipe / SAMPLES, evidence.store, ids, frozen_sha256(splits, sasrec), study.slice)
+    systems = _systems(made[cell.stage].artefact, cell.stage, study, recipe, evidence, ids)
+    content = {
+        "commit": git_commit(root),
+        "fingerprint": made[cell.stage].fingerprint,
+        "overrides": overrides,
+        "minutes": round((time.monotonic() - started) / 60, 1),
+        "systems": {one.name: _content(one, recipe.agent.num_ranked) for one in systems},
+    }
+    path = folder / cell.file
+    write_json(path.with_suffix(".partial"), content)
+    return path.with_suffix(".partial").rename(path)
+
+
+def read_cell(path: Path) -> dict[str, Measured]:
+    """Return what a cell measured, by system.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        systems = read_json(path)["systems"]
+        return {name: Measured(_ranks(one["ranks"]), one["facts"]) for name, one in systems.items()}
+    except (AttributeError, ValueError, KeyError, TypeError) as error:
+        step = "Remove the file and run the study again."
+        raise InputError(path, found=f"{error!r}", expected="the file of a cell", next_step=step) from error
+
+
+def _splits_and_sasrec(
+    root: Path, cell: Cell, overrides: Mapping[str, Any], tags: Mapping[str, str], made: dict[StageName, TrialStage]
+) -> tuple[Path, Path]:
+    """What the tools read; a base policy is made without it, but cannot play without it."""
+    if "sasrec_embeddings" not in made:
+        made.update(
+            (stage.name, stage)
+            for stage in run_trial(root, cell.recipe, overrides, through="sasrec_embeddings", tags=tags)
+        )
+    return made["validated_splits"].artefact, made["sasrec_embeddings"].artefact
+
+
+def _max_samples(recipe: Recipe, study: Study) -> int:
+    evaluation = recipe.evaluation_reports
+    return evaluation.max_samples if study.slice == "test" else evaluation.max_valid_samples
+
+
+def _check_samples(
+    path: Path, store: SampleStore, ids_N: NDArray[np.int32], candidates_sha256: str, slice_name: str
+) -> None:
+    """Write which samples the cells of a recipe are measured on, or check that they are the same as before."""
+    users = [store.sample(int(sample_id)).user for sample_id in ids_N]
+    now = {
+        "slice": slice_name,
+        "candidates_sha256": candidates_sha256,
+        "sample_ids": _text(ids_N.tolist()),
+        "users": _text(users),
+    }
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, now)
+    elif read_json(path) != now:
+        found = f"other samples or candidates ({content_sha256(now)[:12]})"
+        step = f"The data, its settings or the protocol changed: remove {path.parent} to measure all of it anew."
+        raise InputError(path, found=found, expected="the samples of the cells before", next_step=step)
+
+
+def _systems(
+    artefact: Path, stage: StageName, study: Study, recipe: Recipe, evidence: Evidence, ids_N: NDArray[np.int32]
+) -> Sequence[System]:
+    if stage == "baselines":
+        rankings = pl.read_parquet(artefact / BASELINE_RANKINGS).filter(pl.col("ranked") == "candidates")
+        systems = baseline_systems(rankings, study.slice, ids_N, recipe.agent.num_ranked)
+        missing = sorted(set(study.baselines) - {one.name for one in systems})
+        if missing:
+            step = "Add them to the recipe's baselines.systems, or drop them from the study."
+            raise InputError("baselines", found=f"no {', '.join(missing)}", expected="a list", next_step=step)
+        return [one for one in systems if one.name in study.baselines]
+    tasks = ranking_tasks(evidence.store, ids_N)
+    settings = {"seed": recipe.seed, "batch_size": recipe.evaluation_reports.batch_size}
+    return [System.of_agent(stage, play_policy(artefact, tasks, evidence, recipe.agent, **settings))]
+
+
+def _content(system: System, num_ranked: int) -> dict[str, Any]:
+    ranks = [_ABSENT_TEXT if rank == ABSENT else int(rank) for rank in system.ranks]
+    return {"ranks": _text(ranks), "facts": agent_facts(system.episodes, num_ranked)}
+
+
+def _text(values: Sequence[Any]) -> str:
+    """One line for a thousand numbers: a file that a person can still compare with another."""
+    return " ".join(map(str, values))
+
+
+def _ranks(text: str) -> NDArray[np.int64]:
+    return np.array([ABSENT if part == _ABSENT_TEXT else int(part) for part in text.split()], dtype=np.int64)
+
+
+def read_samples(path: Path) -> NDArray[np.int64]:
+    """Return the user of each sample, shape (N,).
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        return np.array([int(part) for part in read_json(path)["users"].split()], dtype=np.int64)
+    except (json.JSONDecodeError, KeyError, AttributeError, ValueError) as error:
+        step = "Remove the recipe's folder and run the study again."
+        raise InputError(path, found=f"{error!r}", expected="the samples of a study", next_step=step) from error

@@ -1,0 +1,97 @@
+"""A study of the small recipe, through the command line, on what one real run left."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from recops.artifacts import read_json
+from tests.pipeline.conftest import FinishedRun
+from tests.pipeline.project import RECIPE, Project
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+STUDY = {
+    "name": "small",
+    "description": "Two variants of a small recipe.",
+    "recipes": [RECIPE],
+    "training_seeds": [7],
+    "slice": "test",
+    "baselines": ["random", "lambdamart"],
+    "variants": {
+        "recipe": {"changes": {}, "measured": ["baselines", "base_policy", "grpo_model"]},
+        "shorter": {"changes": {"grpo_model.steps": 1}, "measured": ["grpo_model"]},
+    },
+    "pairs": [["recipe/grpo_model", "shorter/grpo_model"], ["recipe/grpo_model", "recipe/lambdamart"]],
+    "bootstrap_draws": 200,
+    "confidence": 0.95,
+}
+CELLS = [f"recipe.{stage}.7.json" for stage in ("baselines", "base_policy", "grpo_model")] + [
+    "shorter.grpo_model.7.json"
+]
+
+
+def study(project: Project, *arguments: str, check: bool = True) -> Any:
+    return project.run("python", "-m", "recops.cli", "study", *arguments, check=check)
+
+
+@pytest.fixture(scope="module")
+def studied(finished: FinishedRun) -> Project:
+    project = finished.project
+    (project.root / "studies" / "small.yaml").write_text(yaml.safe_dump(STUDY), encoding="utf-8")
+    study(project, "run", "small")
+    study(project, "table", "small")
+    return project
+
+
+def test_every_cell_is_measured_and_says_from_what(studied: Project) -> None:
+    folder = studied.root / "docs" / "results" / "small" / RECIPE
+    assert sorted(file.name for file in folder.iterdir()) == sorted([*CELLS, "samples.json"])
+    own, shorter = (read_json(folder / name) for name in ("recipe.grpo_model.7.json", "shorter.grpo_model.7.json"))
+    assert own["overrides"] == {"training_seed": 7}
+    assert shorter["overrides"] == {"grpo_model.steps": 1, "training_seed": 7}
+    assert own["fingerprint"] != shorter["fingerprint"]
+    num_samples = len(read_json(folder / "samples.json")["sample_ids"].split())
+    assert len(own["systems"]["grpo_model"]["ranks"].split()) == num_samples
+
+
+def test_a_cell_agrees_with_the_report(studied: Project) -> None:
+    metrics = read_json(studied.root / "reports" / RECIPE / "evaluation_reports" / "metrics.json")["systems"]
+    page = (studied.root / "docs" / "results" / "small.md").read_text(encoding="utf-8")
+    for name in ("grpo_model", "base_policy", "lambdamart"):
+        mean = f"{metrics[name]['ndcg@10']['mean']:.3f}".lstrip("0")
+        [row] = [line for line in page.splitlines() if line.startswith(f"| recipe/{name} ")]
+        assert row.split("|")[2].split()[0] == mean
+
+
+def test_only_what_differs_from_the_recipe_was_made(studied: Project) -> None:
+    assert [path.name for path in (studied.root / "runs" / RECIPE).iterdir()] == ["grpo_model"]
+
+
+def test_a_second_run_measures_nothing(studied: Project) -> None:
+    assert study(studied, "run", "small").stdout.count("there already") == len(CELLS)
+
+
+def test_a_limit_of_time_stops_before_the_next_cell(studied: Project) -> None:
+    folder = studied.root / "docs" / "results" / "small" / RECIPE
+    (folder / CELLS[0]).rename(folder / "aside")
+    printed = study(studied, "run", "small", "--minutes", "0").stdout
+    (folder / "aside").rename(folder / CELLS[0])
+    assert "not begun, 0 minutes are over" in printed
+
+
+def test_other_samples_than_before_are_refused(studied: Project) -> None:
+    folder = studied.root / "docs" / "results" / "small" / RECIPE
+    samples = folder / "samples.json"
+    before, cell = samples.read_text(encoding="utf-8"), (folder / CELLS[0]).read_text(encoding="utf-8")
+    samples.write_text(before.replace('"slice": "test"', '"slice": "valid"'), encoding="utf-8")
+    (folder / CELLS[0]).unlink()
+    done = study(studied, "run", "small", check=False)
+    samples.write_text(before, encoding="utf-8")
+    (folder / CELLS[0]).write_text(cell, encoding="utf-8")
+    assert (done.returncode, "the samples of the cells before" in done.stderr) == (2, True)
+
+
+def test_a_recipe_that_the_study_does_not_have_is_named(studied: Project) -> None:
+    done = study(studied, "run", "small", "--recipe", "embedded", check=False)
+    assert (done.returncode, "no cell of recipe embedded" in done.stderr) == (2, True)
