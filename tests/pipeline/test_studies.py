@@ -60,7 +60,7 @@ def test_a_cell_agrees_with_the_report(studied: Project) -> None:
     page = (studied.root / "docs" / "results" / "small.md").read_text(encoding="utf-8")
     for name in ("grpo_model", "base_policy", "lambdamart"):
         mean = f"{metrics[name]['ndcg@10']['mean']:.3f}".lstrip("0")
-        [row] = [line for line in page.splitlines() if line.startswith(f"| recipe/{name} ")]
+        [row] = [line for line in page.splitlines() if line.startswith(f"| recipe/{name} |")]
         assert row.split("|")[2].split()[0] == mean
 
 
