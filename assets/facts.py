@@ -24,6 +24,8 @@ _HEADS = {
 }
 """Stage -> the table whose first rows say most about it."""
 
+REJECTED = "rejected.json"
+
 Metadata = dict[str, Any]
 
 
@@ -55,7 +57,9 @@ def _pages(stage: StageName, folder: Path) -> Iterator[tuple[str, str]]:
     if curve.is_file():
         yield "curve", _plot(curve)
     if episodes.is_file():
-        yield "an_episode", _episode(episodes)
+        yield from _episodes(episodes)
+    if (folder / REJECTED).is_file():
+        yield "rejected", _rejected(read_json(folder / REJECTED))
     if stage in _HEADS:
         yield "first_rows", _head(folder / _HEADS[stage])
 
@@ -80,13 +84,28 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _episode(table: Path) -> str:
-    """The last episode, of the most trained policy there, as a fenced block: titles in it are data, not Markdown."""
+def _episodes(table: Path) -> Iterator[tuple[str, str]]:
+    """An example of each expert; of played systems the last episode, of the most trained policy there."""
     import polars as pl
 
-    messages = pl.read_parquet(table, columns=["messages"])["messages"][-1]
+    if "source" not in pl.read_parquet_schema(table):
+        yield "an_episode", _episode(pl.read_parquet(table, columns=["messages"])["messages"][-1])
+        return
+    frame = pl.read_parquet(table, columns=["source", "messages"])
+    for (source,), episodes in frame.group_by("source", maintain_order=True):
+        yield f"example_{source}", _episode(episodes["messages"][0])
+
+
+def _episode(messages: str) -> str:
+    """An episode as a fenced block: titles in it are data, not Markdown."""
     turns = [f"{turn['role']}: {_words(turn)}" for turn in json.loads(messages)]
     return "~~~text\n" + "\n\n".join(turns).replace("~~~", "~ ~ ~") + "\n~~~"
+
+
+def _rejected(reasons: dict[str, dict[str, int]]) -> str:
+    """Why episodes were left out, and how many, by expert."""
+    rows = [[source, reason, str(count)] for source, counts in reasons.items() for reason, count in counts.items()]
+    return markdown_table(["expert", "reason", "episodes"], rows)
 
 
 def _words(turn: dict[str, Any]) -> str:

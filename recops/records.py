@@ -64,6 +64,7 @@ class AnswerError(StrEnum):
     BAD_ARGUMENT = "bad_argument"
     TOO_MANY_CALLS = "too_many_calls"
     TRUNCATED = "truncated"
+    ENDPOINT_FAILED = "endpoint_failed"
 
 
 @dataclass(frozen=True, slots=True)

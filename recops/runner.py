@@ -84,7 +84,9 @@ def run_stage(
                 io = StageIO(name, layout, out, checkpoints, tracker)
                 report = _call(stage, io, recipe)
                 write_json(out / REPORT, report)
-                write_manifest(out, {**facts, "fingerprint": fingerprint, "opened": sorted(io.opened)})
+                write_manifest(
+                    out, {**facts, "fingerprint": fingerprint, "opened": sorted(io.opened), "report": report}
+                )
             tracker.log_metrics(_numbers(report), step=None)
             for attached in (REPORT, MANIFEST):
                 tracker.log_file(layout.artefact(name) / attached)

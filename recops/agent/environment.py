@@ -132,6 +132,17 @@ def environment_class(toolbox: Toolbox, agent: AgentConfig) -> type[Recommendati
     return type(RecommendationEnvironment.__name__, (RecommendationEnvironment,), {**services, **methods})
 
 
+def environments_of(tasks: Sequence[Task], toolbox: Toolbox, agent: AgentConfig) -> list[RecommendationEnvironment]:
+    """Return an environment per task, at the start of its episode."""
+    environment, begun = environment_class(toolbox, agent), []
+    for task in tasks:
+        played = environment()
+        # Not `reset`, which looks the sample up: a sample with a negative id is in no store.
+        played.begin(task)
+        begun.append(played)
+    return begun
+
+
 def tool_method(function: ToolFunction) -> Callable[..., str]:
     """Return a tool as a method: its signature without the context, its docstring unchanged, both read by TRL.
 

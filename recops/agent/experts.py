@@ -1,42 +1,37 @@
-"""Stage `expert_episodes`: scripted and self-played conversations on `policy_train`, filtered by outcome.
+"""Stage `expert_episodes`: conversations on `policy_train` that are worth imitating, from up to four kinds of experts.
 
 The scripted expert merges tools better than any of them alone; the policy's own episodes (self-augmentation,
-RecThinker) keep what it already does well in its repertoire. Both are kept only where the outcome is good.
+RecThinker) keep what it already does well in its repertoire; a stronger model behind an endpoint and people who know
+the shop may add theirs. All are kept only where outcome, novelty and balance are good.
 """
 
-import dataclasses
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from recops import interrupt
+from recops.agent.episode_filter import rejections
+from recops.agent.expert_sources import Experts
 from recops.agent.expert_tasks import draw_tasks
 from recops.agent.fusion import Fusion, sources_of
-from recops.agent.outcome import rejection
-from recops.agent.policy import Policy
+from recops.agent.local_policy import control_tokens_of, open_tokenizer
 from recops.agent.prompts import task_messages, tool_schemas
 from recops.agent.rewards import CUTOFF
-from recops.agent.rollout import play
 from recops.agent.script import Script, scripted_episode
-from recops.artifacts import write_json
+from recops.artifacts import file_sha256, write_json
 from recops.config.agent import AgentConfig
 from recops.config.policy import ExpertEpisodesConfig
 from recops.errors import InputError
 from recops.metrics import ndcg_at_k, rank_of
-from recops.progress import progress
 from recops.records import Episode, Task
 from recops.seeds import sub_seed
 from recops.stage_io import StageIO
 from recops.tools.toolbox import Toolbox
 
 __all__ = ["ExpertReport", "Script", "fit_script", "run_expert_episodes", "scripted_episode"]
-
-SCRIPTED, SELF = "scripted", "self"
 
 
 @dataclass(frozen=True)
@@ -56,20 +51,15 @@ def run_expert_episodes(io: StageIO, config: ExpertEpisodesConfig, *, seed: int,
     """Write `expert_episodes`.
 
     Raises:
-        InputError: no episode is worth keeping, or a setting does not fit the suite of tools.
+        InputError: no episode is worth keeping, a setting does not fit the suite of tools, a written line is wrong, or
+            the endpoint fails more often than the recipe allows.
     """
-    policy = Policy.load(io.input("base_policy"))
-    folders = io.input("validated_splits"), io.input("sasrec_embeddings")
-    toolbox = Toolbox.load(*folders, agent, seed, control_tokens=policy.control_tokens)
-    script = fit_script(toolbox, config, agent, seed=seed)
-    episodes = {
-        SCRIPTED: _scripted(toolbox, config, agent, seed=seed, script=script, policy=policy),
-        SELF: _self_played(policy, toolbox, config, agent, seed=seed),
-    }
-    reasons = {source: [_rejection(one, config, agent) for one in played] for source, played in episodes.items()}
+    experts = _experts(io, config, seed=seed, agent=agent)
+    episodes = {source: play() for source, play in experts.all_sources(io.layout.root).items()}
+    reasons = _reasons(episodes, experts)
     rejected = {source: dict(sorted(Counter(filter(None, found)).items())) for source, found in reasons.items()}
     rows = [
-        _row(episode, source, toolbox, agent)
+        _row(episode, source, experts.toolbox, agent)
         for source, played in episodes.items()
         for episode, reason in zip(played, reasons[source], strict=True)
         if reason is None
@@ -80,13 +70,41 @@ def run_expert_episodes(io: StageIO, config: ExpertEpisodesConfig, *, seed: int,
     pl.DataFrame(rows, schema=_SCHEMA, orient="row").write_parquet(io.out / "episodes.parquet")
     write_json(io.out / "rejected.json", rejected)
     write_json(io.out / "tools.json", tool_schemas(agent))
+    script = experts.script
     write_json(io.out / "fusion.json", {"ranking": script.ranking.described(), "pairs": script.pairs.described()})
+    if config.file is not None:
+        write_json(io.out / "file.json", {"sha256": file_sha256(io.layout.root / config.file)})
     return ExpertReport(
         played={source: len(played) for source, played in episodes.items()},
         kept={source: found.count(None) for source, found in reasons.items()},
         rejected=rejected,
         ndcg=_ndcg(episodes, script.ranking),
     )
+
+
+def _experts(io: StageIO, config: ExpertEpisodesConfig, *, seed: int, agent: AgentConfig) -> Experts:
+    base_policy = io.input("base_policy")
+    tokenizer = open_tokenizer(base_policy)
+    control_tokens = control_tokens_of(tokenizer)
+    theirs = config.endpoint.server.control_tokens if config.endpoint is not None else ()
+    folders = io.input("validated_splits"), io.input("sasrec_embeddings")
+    toolbox = Toolbox.load(*folders, agent, seed, control_tokens=(*control_tokens, *theirs))
+    script = fit_script(toolbox, config, agent, seed=seed)
+    return Experts(base_policy, tokenizer, control_tokens, toolbox, script, config, agent, seed)
+
+
+def _reasons(episodes: Mapping[str, Sequence[Episode]], experts: Experts) -> dict[str, list[str | None]]:
+    """Return for each episode of each source why it is left out, or None."""
+    everything = [episode for played in episodes.values() for episode in played]
+    found = iter(
+        rejections(
+            everything,
+            experts.config,
+            max_tokens=experts.agent.max_completion_tokens,
+            control_tokens=experts.control_tokens,
+        )
+    )
+    return {source: [next(found) for _ in played] for source, played in episodes.items()}
 
 
 def fit_script(toolbox: Toolbox, config: ExpertEpisodesConfig, agent: AgentConfig, *, seed: int) -> Script:
@@ -115,60 +133,6 @@ def fit_script(toolbox: Toolbox, config: ExpertEpisodesConfig, agent: AgentConfi
         explore_fraction=config.explore_fraction,
         look_fraction=config.look_fraction,
     )
-
-
-def _scripted(
-    toolbox: Toolbox, config: ExpertEpisodesConfig, agent: AgentConfig, *, seed: int, script: Script, policy: Policy
-) -> list[Episode]:
-    tasks = _tasks(toolbox, config, config.num_scripted, seed=sub_seed(seed, "scripted tasks"))
-    tools = tool_schemas(agent)
-    played = []
-    with progress("Scripted episodes", len(tasks)) as meter:
-        for number, task in enumerate(tasks):
-            interrupt.stop_if_requested()
-            generator = np.random.default_rng(sub_seed(seed, "scripted", number))
-            episode = scripted_episode(task, toolbox, agent, generator, script=script)
-            tokens = _num_tokens(episode, task_messages(task, toolbox, agent), tools, policy)
-            played.append(dataclasses.replace(episode, num_completion_tokens=tokens))
-            meter.advance()
-    return played
-
-
-def _self_played(
-    policy: Policy, toolbox: Toolbox, config: ExpertEpisodesConfig, agent: AgentConfig, *, seed: int
-) -> list[Episode]:
-    tasks = _tasks(toolbox, config, config.num_self_played, seed=sub_seed(seed, "self-played tasks"))
-    return play(
-        policy,
-        tasks,
-        toolbox,
-        agent,
-        temperature=config.temperature,
-        seed=sub_seed(seed, "self-play"),
-        batch_size=config.batch_size,
-    )
-
-
-def _tasks(toolbox: Toolbox, config: ExpertEpisodesConfig, count: int, *, seed: int) -> list[Task]:
-    ids = toolbox.store.sample_ids("policy_train")
-    return draw_tasks(toolbox.store, ids, count=count, pair_fraction=config.pair_fraction, seed=seed)
-
-
-def _num_tokens(episode: Episode, prompt: list[dict[str, str]], tools: list[dict[str, Any]], policy: Policy) -> int:
-    """Return how many tokens follow the prompt when the policy's template writes the episode."""
-
-    def length(messages: Sequence[Any], *, generate: bool) -> int:
-        ids = policy.tokenizer.apply_chat_template(
-            list(messages), tools=tools or None, add_generation_prompt=generate, tokenize=True, return_dict=False
-        )
-        return len(ids)
-
-    return length([*prompt, *episode.messages], generate=False) - length(prompt, generate=True)
-
-
-def _rejection(episode: Episode, config: ExpertEpisodesConfig, agent: AgentConfig) -> str | None:
-    limit = agent.max_completion_tokens
-    return rejection(episode, keep_target_in_top=config.keep_target_in_top, max_tokens=limit)
 
 
 _SCHEMA = {

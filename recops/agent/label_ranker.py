@@ -10,7 +10,7 @@ from recops.agent.behaviour import FILE as PROJECTOR
 from recops.agent.behaviour import BehaviourProjector
 from recops.agent.label_model import LabelModel, collate
 from recops.agent.label_prompts import LabelPrompts
-from recops.agent.policy import Policy
+from recops.agent.local_policy import LocalPolicy
 from recops.artifacts import read_json, write_json
 from recops.config.agent import AgentConfig, ItemField
 from recops.progress import progress
@@ -42,7 +42,7 @@ class LabelRanker:
         Raises:
             InputError: the folder is no policy, or its projector belongs to other embeddings.
         """
-        policy = Policy.load(folder)
+        policy = LocalPolicy.load(folder)
         projector = BehaviourProjector.load(folder, sasrec) if (folder / PROJECTOR).is_file() else None
         fields: list[ItemField] = read_json(folder / SETTINGS)["item_fields"]
         prompts = label_prompts(policy, items, fields, agent)
@@ -79,7 +79,9 @@ class LabelRanker:
         return tuple(sample.candidates[int(place)] for place in scores.argsort(descending=True, stable=True))
 
 
-def label_prompts(policy: Policy, items: pl.DataFrame, fields: Sequence[ItemField], agent: AgentConfig) -> LabelPrompts:
+def label_prompts(
+    policy: LocalPolicy, items: pl.DataFrame, fields: Sequence[ItemField], agent: AgentConfig
+) -> LabelPrompts:
     """Return the prompts of a policy over a catalogue; its control tokens are disarmed in what items are called."""
     sanitizer = Sanitizer(agent.max_title_characters, policy.control_tokens)
     text = ItemText(items, sanitizer)

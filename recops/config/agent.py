@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 from recops.config.section import Section
 
 ItemField = Literal["title", "category", "store", "price", "rating"]
+Engine = Literal["transformers", "vllm"]
 
 
 class RewardConfig(Section):
@@ -23,9 +24,11 @@ class AgentConfig(Section):
     """What the agent sees, may call and is paid for.
 
     The three lists of fields say what stands for an item in the history of the prompt, beside a candidate's letter in
-    the prompt, and in the answers of the tools that describe items.
+    the prompt, and in the answers of the tools that describe items. `engine` plays trained policies where nothing is
+    trained: self-play, mining, evaluation, use.
     """
 
+    engine: Engine
     tools: tuple[str, ...]
     max_calls: Annotated[int, Field(ge=0, le=10)]
     num_ranked: Annotated[int, Field(ge=1)]

@@ -13,12 +13,15 @@ class EvaluationConfig(Section):
     `max_samples` and `max_valid_samples` bound what each policy plays on the test and the valid slice (0 leaves the
     valid slice out); `num_shown_episodes` is the number of episodes per policy in the page's browser. Every agent is
     compared with each of `references`, which are baselines, beside the best baseline and the stage before it.
+    `constrain_answers` lets an answer that has begun only become a valid list, here and in `recops recommend`; the
+    valid slice is played with and without, where agent.engine can.
     """
 
     max_samples: Annotated[int, Field(ge=1)]
     max_valid_samples: Annotated[int, Field(ge=0)]
     num_shown_episodes: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
+    constrain_answers: bool
     references: tuple[str, ...]
     bootstrap_draws: Annotated[int, Field(ge=100)]
     confidence: Annotated[float, Field(gt=0, lt=1)]

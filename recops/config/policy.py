@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from recops.config.endpoint import EndpointConfig
 from recops.config.section import Section
 
 Count = Annotated[int, Field(ge=1)]
@@ -36,20 +37,40 @@ class EmbeddedPolicyConfig(Section):
     checkpoint_steps: Count
 
 
+class AdapterConfig(Section):
+    """A LoRA adapter that PEFT saved for the model: a local folder, or a hub repository at a pinned revision."""
+
+    model: str
+    revision: str | None
+
+
 class PretrainedPolicyConfig(Section):
-    """A local folder, or a hub model at a pinned revision. Weights are safetensors; remote code never runs."""
+    """A local folder, or a hub model at a pinned revision. Weights are safetensors; remote code never runs.
+
+    Attributes:
+        adapter: is merged into the weights; null for none.
+    """
 
     kind: Literal["pretrained"]
     model: str
     revision: str | None
+    adapter: AdapterConfig | None
     dtype: Literal["float32", "bfloat16"]
 
 
 BasePolicyConfig = Annotated[EmbeddedPolicyConfig | PretrainedPolicyConfig, Field(discriminator="kind")]
 
 
+class EndpointExpertConfig(Section):
+    """A stronger model that plays as many tasks at a temperature, behind an endpoint."""
+
+    num_episodes: Count
+    temperature: Annotated[float, Field(ge=0)]
+    server: EndpointConfig
+
+
 class ExpertEpisodesConfig(Section):
-    """Settings of the stage `expert_episodes`: scripted and self-played episodes, filtered by outcome.
+    """Settings of the stage `expert_episodes`: episodes of up to four kinds of experts, filtered.
 
     Attributes:
         pair_fraction: share of tasks that ask about two candidates, as PPR does later.
@@ -58,7 +79,14 @@ class ExpertEpisodesConfig(Section):
         look_fraction: share of scripted episodes with one more call, to a tool that describes.
         rank_constant: in the expert's reciprocal ranks, 1 / (constant + rank): the smaller, the more the first count.
         keep_target_in_top: an episode is kept where the target is among as many.
-        temperature: of self-play; `batch_size` episodes of it run at a time.
+        keep_max_calls: and where it made at most as many calls.
+        keep_max_similarity: and where it is less alike than this to every one kept before it (Jaccard similarity of
+            their runs of three words); null for no such filter.
+        keep_max_tool_set_fraction: no set of called tools is more than this share of what is kept; null for no limit.
+        temperature: of self-play; `batch_size` episodes of it, or of an endpoint, run at a time.
+        constrain_answers: whether self-played answers can only become valid lists.
+        endpoint: a stronger model plays too; null for none.
+        file: JSON lines that people wrote, relative to the project's root; null for none.
     """
 
     num_scripted: Annotated[int, Field(ge=0)]
@@ -70,8 +98,14 @@ class ExpertEpisodesConfig(Section):
     look_fraction: Annotated[float, Field(ge=0, le=1)]
     rank_constant: Positive
     keep_target_in_top: Count
+    keep_max_calls: Count
+    keep_max_similarity: Annotated[float, Field(gt=0, le=1)] | None
+    keep_max_tool_set_fraction: Annotated[float, Field(gt=0, le=1)] | None
     temperature: Positive
     batch_size: Count
+    constrain_answers: bool
+    endpoint: EndpointExpertConfig | None
+    file: str | None
 
     @model_validator(mode="after")
     def _least_below_greatest(self) -> "ExpertEpisodesConfig":
@@ -91,7 +125,11 @@ class SftConfig(Section):
 
 
 class GrpoConfig(Section):
-    """Settings of the stage `grpo_model` (list-wise GRPO)."""
+    """Settings of the stage `grpo_model` (list-wise GRPO).
+
+    `constrain_answers` lets an answer that has begun only become a valid list, which the loop `recops` can: the policy
+    is then trained on tokens that it did not choose freely, so that recipes have it off.
+    """
 
     steps: Count
     samples_per_step: Count
@@ -102,15 +140,23 @@ class GrpoConfig(Section):
     drop_negative_groups: bool
     beta: Annotated[float, Field(ge=0)]
     tool_loop: Literal["trl", "recops"]
+    constrain_answers: bool
     checkpoint_steps: Count
     lora: LoraConfig | None
 
+    @model_validator(mode="after")
+    def _constrained_by_our_loop(self) -> "GrpoConfig":
+        if self.constrain_answers and self.tool_loop != "recops":
+            raise ValueError("constrain_answers needs tool_loop: recops")
+        return self
+
 
 class PreferencePairsConfig(Section):
-    """Settings of the stage `preference_pairs`: how many training samples are ranked to mine violations."""
+    """Settings of the stage `preference_pairs`: how many training samples are ranked to mine violations, and how."""
 
     num_samples: Count
     batch_size: Count
+    constrain_answers: bool
 
 
 class PprConfig(GrpoConfig):

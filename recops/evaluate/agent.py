@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recops.agent.policy import Policy
+from recops.agent.backends import load_policy
 from recops.agent.rollout import play
 from recops.config.agent import AgentConfig
 from recops.data.samples import SampleStore
@@ -44,13 +44,29 @@ def ranking_tasks(store: SampleStore, sample_ids: NDArray[np.int32]) -> list[Tas
 
 
 def play_policy(
-    folder: Path, tasks: Sequence[Task], evidence: Evidence, agent: AgentConfig, *, seed: int, batch_size: int
+    folder: Path,
+    tasks: Sequence[Task],
+    evidence: Evidence,
+    agent: AgentConfig,
+    *,
+    seed: int,
+    batch_size: int,
+    constrain_answers: bool,
 ) -> list[Episode]:
     """Return one greedy episode per task, in the order of the tasks, played by the policy in `folder`."""
-    policy = Policy.load(folder)
+    policy = load_policy(folder, agent.engine)
     # A toolbox per policy, for each tokenizer has control tokens of its own that no item text may spell.
     toolbox = Toolbox(evidence, agent, control_tokens=policy.control_tokens)
-    return play(policy, tasks, toolbox, agent, temperature=GREEDY, seed=seed, batch_size=batch_size)
+    return play(
+        policy,
+        tasks,
+        toolbox,
+        agent,
+        temperature=GREEDY,
+        seed=seed,
+        batch_size=batch_size,
+        constrain_answers=constrain_answers,
+    )
 
 
 def kept_or_played(
@@ -62,10 +78,19 @@ def kept_or_played(
     *,
     seed: int,
     batch_size: int,
+    constrain_answers: bool,
 ) -> list[Episode]:
     """Return the episodes that an interrupted evaluation kept in the file `kept`, or play and keep them."""
     if not kept.is_file():
-        episodes = play_policy(folder, tasks, evidence, agent, seed=seed, batch_size=batch_size)
+        episodes = play_policy(
+            folder,
+            tasks,
+            evidence,
+            agent,
+            seed=seed,
+            batch_size=batch_size,
+            constrain_answers=constrain_answers,
+        )
         unfinished = kept.with_suffix(".partial")
         episodes_to_frame(folder.name, episodes).write_parquet(unfinished)
         unfinished.rename(kept)

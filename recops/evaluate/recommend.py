@@ -89,7 +89,10 @@ def recommend(layout: Layout, recipe: Recipe, user_id: str, policy_stage: StageN
     evidence = Evidence.load(splits, sasrec, recipe.agent, recipe.seed)
     sample = newest_moment(evidence.store, user_id, recipe)
     task = Task(sample, sample.candidates, "rank")
-    [episode] = play_policy(policy, [task], evidence, recipe.agent, seed=recipe.seed, batch_size=1)
+    constrain = recipe.evaluation_reports.constrain_answers
+    [episode] = play_policy(
+        policy, [task], evidence, recipe.agent, seed=recipe.seed, batch_size=1, constrain_answers=constrain
+    )
     return _recommendation(episode, evidence.store, user_id, policy_stage, recipe)
 
 

@@ -1,7 +1,7 @@
 """The stage `evaluation_reports`: every system on the same frozen candidates, as files and as one page."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from recops.data.samples import frozen_sha256
 from recops.errors import InputError
 from recops.evaluate.agent import AGENT_STAGES, chosen_samples, kept_or_played, ranking_tasks
 from recops.evaluate.bounds import BOUND_RANKINGS, LEARNED, learned_shares
+from recops.evaluate.constrained import constrained_answers
 from recops.evaluate.curves import read_curves
 from recops.evaluate.details import describe
 from recops.evaluate.llm_baselines import LlmBaselines
@@ -24,7 +25,7 @@ from recops.evaluate.page import Page, render_page
 from recops.evaluate.paired import MAIN_METRIC
 from recops.evaluate.systems import Comparison, System, compare, cut, metrics_by_system
 from recops.evaluate.tables import write_tables
-from recops.records import SliceName
+from recops.records import Episode, SliceName, Task
 from recops.retrieval.evidence import Evidence
 from recops.stage_io import StageIO
 
@@ -129,18 +130,26 @@ def baseline_systems(
 
 def _agents(scene: _Scene, slice_name: SliceName, sample_ids: NDArray[np.int32]) -> list[System]:
     tasks = ranking_tasks(scene.evidence.store, sample_ids)
-    systems = []
-    for stage, folder in scene.folders.items():
-        kept = scene.io.checkpoints / f"{slice_name}_{stage}.parquet"
-        print(f"{stage}: {len(tasks)} {slice_name} samples", flush=True)
-        resumed, started = kept.is_file(), time.monotonic()
-        settings = {"seed": scene.seed, "batch_size": scene.config.batch_size}
-        episodes = kept_or_played(kept, folder, tasks, scene.evidence, scene.agent, **settings)
-        if not resumed:
-            speed = len(tasks) / (time.monotonic() - started)
-            scene.io.tracker.log_metrics({f"episodes_per_second.{slice_name}.{stage}": speed}, step=None)
-        systems.append(System.of_agent(stage, episodes))
-    return systems
+    return [
+        System.of_agent(stage, _played(scene, stage, slice_name, tasks, constrain=scene.config.constrain_answers))
+        for stage in scene.folders
+    ]
+
+
+def _played(
+    scene: _Scene, stage: str, slice_name: SliceName, tasks: Sequence[Task], *, constrain: bool
+) -> list[Episode]:
+    """Let the policy of a stage play, or take what an interrupted evaluation kept."""
+    name = f"{slice_name}_{stage}" + ("_constrained" if constrain else "")
+    kept = scene.io.checkpoints / f"{name}.parquet"
+    print(f"{stage}: {len(tasks)} {slice_name} samples{', answers constrained' if constrain else ''}", flush=True)
+    resumed, started = kept.is_file(), time.monotonic()
+    settings: Any = {"seed": scene.seed, "batch_size": scene.config.batch_size, "constrain_answers": constrain}
+    episodes = kept_or_played(kept, scene.folders[stage], tasks, scene.evidence, scene.agent, **settings)
+    if not resumed:
+        speed = len(tasks) / (time.monotonic() - started)
+        scene.io.tracker.log_metrics({f"episodes_per_second.{slice_name}.{stage}": speed}, step=None)
+    return episodes
 
 
 def _write(
@@ -151,6 +160,7 @@ def _write(
     details = describe(comparison, store, scene.agent.tools, num_ranked=num_ranked, config=config, seed=seed)
     details["valid"] = _valid_metrics(scene, valid)
     details["learned"] = _learned(scene, comparison)
+    details["constrained_answers"] = _constrained(scene, valid)
     curves = read_curves({**scene.folders, **scene.llm_baselines.curves})
     write_json(out / "metrics.json", metrics)
     write_json(out / "details.json", details)
@@ -166,6 +176,17 @@ def _valid_metrics(scene: _Scene, valid: Comparison | None) -> dict[str, Any]:
         return {"num_samples": 0, "systems": {}}
     systems = metrics_by_system(valid, scene.config, scene.agent.num_ranked, scene.seed)
     return {"num_samples": len(valid.sample_ids), "systems": systems}
+
+
+def _constrained(scene: _Scene, valid: Comparison | None) -> dict[str, Any]:
+    """What constraining answers changes, measured on valid; empty where no valid sample is played, or none can be."""
+    if valid is None or scene.agent.engine != "transformers":
+        return {}
+    tasks = ranking_tasks(scene.evidence.store, valid.sample_ids)
+    is_constrained = scene.config.constrain_answers
+    other = {stage: _played(scene, stage, "valid", tasks, constrain=not is_constrained) for stage in scene.folders}
+    played = {agent.name: agent.episodes for agent in valid.agents}
+    return constrained_answers(*((other, played) if is_constrained else (played, other)))
 
 
 def _learned(scene: _Scene, comparison: Comparison) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class BasePolicyReport:
     kind: str
     model: str
     revision: str
+    adapter: str
     parameters: int
     vocabulary: int
     steps: int
@@ -71,6 +72,7 @@ def run_base_policy(io: StageIO, config: BasePolicyConfig, *, seed: int, agent: 
         kind="embedded",
         model="",
         revision="",
+        adapter="",
         parameters=num_trainable(model),
         vocabulary=len(tokenizer),
         steps=num_steps(config),
@@ -117,6 +119,7 @@ def _imported(io: StageIO, config: PretrainedPolicyConfig, agent: AgentConfig) -
         kind="pretrained",
         model=config.model,
         revision=imported.revision,
+        adapter=imported.adapter,
         parameters=imported.parameters,
         vocabulary=imported.vocabulary,
         steps=0,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from recops import interrupt
-from recops.agent.policy import Policy
+from recops.agent.local_policy import LocalPolicy
 from recops.agent.prompts import task_messages
 from recops.config.agent import AgentConfig
 from recops.config.policy import GrpoConfig
@@ -74,9 +74,9 @@ def run_grpo(io: StageIO, config: GrpoConfig, *, seed: int, agent: AgentConfig) 
     return train_on_tasks(io, config, tasks, policy, toolbox, seed=seed, agent=agent)
 
 
-def open_policy(folder: Path) -> Policy:
+def open_policy(folder: Path) -> LocalPolicy:
     """Open a policy for training."""
-    return Policy(*load_trainable(folder))
+    return LocalPolicy(*load_trainable(folder))
 
 
 def train_samples(toolbox: Toolbox, splits: Path) -> list[int]:
@@ -102,7 +102,7 @@ def train_on_tasks(
     io: StageIO,
     config: GrpoConfig,
     tasks: Sequence[Task],
-    policy: Policy,
+    policy: LocalPolicy,
     toolbox: Toolbox,
     *,
     seed: int,

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from recops.agent.label_model import LabelModel
 from recops.agent.label_prompts import LabelPrompts
 from recops.agent.label_ranker import LabelRanker, label_prompts, save_ranker_settings
-from recops.agent.policy import Policy
+from recops.agent.local_policy import LocalPolicy
 from recops.config.agent import AgentConfig
 from recops.config.llm_baselines import LlmBaselinesConfig
 from recops.data.samples import SampleStore
@@ -38,16 +38,16 @@ class BaselineRun:
     samples: Sequence[Sample]
     seed: int
 
-    def open_base(self) -> Policy:
+    def open_base(self) -> LocalPolicy:
         """Open the base policy anew: each baseline starts from it."""
         model, tokenizer = load_trainable(self.io.input("base_policy"))
-        return Policy(model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer)
+        return LocalPolicy(model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer)
 
     def adapted(self, model: Any, name: str) -> Any:
         """Return a language model with fresh adapters where the recipe asks for them."""
         return apply_lora(model, self.config.lora, sub_seed(self.seed, name, "lora"))
 
-    def prompts(self, policy: Policy) -> LabelPrompts:
+    def prompts(self, policy: LocalPolicy) -> LabelPrompts:
         """Return the prompts of a policy over the catalogue."""
         return label_prompts(policy, self.store.items, self.config.item_fields, self.agent)
 

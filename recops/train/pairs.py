@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from recops.agent.policy import Policy
+from recops.agent.backends import load_policy
 from recops.agent.rollout import play
 from recops.config.agent import AgentConfig
 from recops.config.policy import PreferencePairsConfig
@@ -47,12 +47,21 @@ def run_preference_pairs(
         InputError: no sample, no violation, or an input is damaged.
     """
     splits, sasrec = io.input("validated_splits"), io.input("sasrec_embeddings")
-    policy = Policy.load(io.input("grpo_model"))
+    policy = load_policy(io.input("grpo_model"), agent.engine)
     toolbox = Toolbox.load(splits, sasrec, agent, seed, control_tokens=policy.control_tokens)
     generator = np.random.default_rng(sub_seed(seed, "preference_pairs"))
     sample_ids = generator.permutation(train_samples(toolbox, splits))[: config.num_samples]
     tasks = [rank_task(toolbox, int(sample_id)) for sample_id in sorted(sample_ids)]
-    episodes = play(policy, tasks, toolbox, agent, temperature=0.0, seed=seed, batch_size=config.batch_size)
+    episodes = play(
+        policy,
+        tasks,
+        toolbox,
+        agent,
+        temperature=0.0,
+        seed=seed,
+        batch_size=config.batch_size,
+        constrain_answers=config.constrain_answers,
+    )
     pairs = [pair for episode in episodes if (pair := violation(episode, generator)) is not None]
     if not pairs:
         step = "Raise preference_pairs.num_samples."

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from recops.agent.policy import Policy
+from recops.agent.local_policy import LocalPolicy
 from recops.agent.rollout import play
 from recops.config.agent import AgentConfig
 from recops.config.policy import PprConfig
@@ -67,7 +67,7 @@ def run_ppr(io: StageIO, config: PprConfig, *, seed: int, agent: AgentConfig) ->
     tasks = _mixed(toolbox, splits, pair_tasks(toolbox, trained, seed), config, seed)
     before = pair_accuracy(policy, questions, toolbox, agent, seed)
     training = train_on_tasks(io, config, tasks, policy, toolbox, seed=seed, agent=agent)
-    after = pair_accuracy(Policy.load(io.out), questions, toolbox, agent, seed)
+    after = pair_accuracy(LocalPolicy.load(io.out), questions, toolbox, agent, seed)
     return PprReport(
         pairs=len(trained),
         held_out_pairs=len(held_out),
@@ -142,7 +142,7 @@ def _mixed(toolbox: Toolbox, splits: Path, pairs: Sequence[Task], config: PprCon
 
 
 def pair_accuracy(
-    policy: Policy, tasks: Sequence[Task], toolbox: Toolbox, agent: AgentConfig, seed: int
+    policy: LocalPolicy, tasks: Sequence[Task], toolbox: Toolbox, agent: AgentConfig, seed: int
 ) -> PairAccuracy:
     """Return the accuracy of greedy play on tasks in the order of `pair_tasks`."""
     episodes = play(policy, tasks, toolbox, agent, temperature=0.0, seed=seed, batch_size=_PLAY_BATCH)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from recops.agent.label_model import LabelModel
-from recops.agent.policy import Policy
+from recops.agent.local_policy import LocalPolicy
 from recops.config.llm_baselines import SDpoConfig
 from recops.progress import progress
 from recops.seeds import sub_seed
@@ -126,7 +126,7 @@ def preference_loss(logits_BV: Tensor, batch: Mapping[str, Tensor], beta: float)
     return s_dpo_loss(ratios_BM[:, 0], ratios_BM[:, 1:], beta)
 
 
-def _fine_tuned(run: BaselineRun, config: SDpoConfig, policy: Policy) -> tuple[Any, list[dict[str, float]], int]:
+def _fine_tuned(run: BaselineRun, config: SDpoConfig, policy: LocalPolicy) -> tuple[Any, list[dict[str, float]], int]:
     """Return the language model after SFT on text prompts, adapters merged, with its curve and its labels' number."""
     model = LabelModel(run.adapted(policy.model, SFT), None)
     lesson = _lesson(run, policy, steps=config.sft_steps, num_negatives=0, name=SFT)
@@ -143,7 +143,7 @@ def _fine_tuned(run: BaselineRun, config: SDpoConfig, policy: Policy) -> tuple[A
     return model.language_model.merge_and_unload() if adapted else model.language_model, curve, len(lesson)
 
 
-def _lesson(run: BaselineRun, policy: Policy, *, steps: int, num_negatives: int, name: str) -> LabelLesson:
+def _lesson(run: BaselineRun, policy: LocalPolicy, *, steps: int, num_negatives: int, name: str) -> LabelLesson:
     return LabelLesson(
         run.samples,
         run.prompts(policy),

@@ -14,7 +14,7 @@ import polars as pl
 import torch
 
 from recops import interrupt
-from recops.agent.policy import Policy
+from recops.agent.local_policy import LocalPolicy
 from recops.agent.prompts import tool_schemas
 from recops.config.agent import AgentConfig
 from recops.config.policy import SftConfig
@@ -63,7 +63,7 @@ def run_sft(io: StageIO, config: SftConfig, *, seed: int, agent: AgentConfig) ->
         FloatingPointError: the loss is not finite.
         RuntimeError: nothing was trained.
     """
-    policy = Policy(*load_trainable(io.input("base_policy")))
+    policy = LocalPolicy(*load_trainable(io.input("base_policy")))
     rows = read_rows(io.input("expert_episodes") / "episodes.parquet", policy.tokenizer, agent, seed)
     num_held_out = min(_MAX_HELD_OUT, max(1, int(len(rows) * _HELD_OUT_FRACTION)))
     held_out, trained = rows[:num_held_out], rows[num_held_out:]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from recops.agent.environment import environment_class
-from recops.agent.policy import Policy
+from recops.agent.local_policy import LocalPolicy
 from recops.agent.rollout import rollouts
 from recops.config.agent import AgentConfig
 from recops.config.policy import GrpoConfig
@@ -75,13 +75,14 @@ class OwnLoop:
             for row in trainer.rows
         ]
         played = rollouts(
-            Policy(trainer.model, self._tokenizer),
+            LocalPolicy(trainer.model, self._tokenizer),
             tasks,
             self._toolbox,
             self._agent,
             temperature=self._config.temperature,
             seed=sub_seed(self._seed, "step", trainer.state.global_step),
             batch_size=len(tasks),
+            constrain_answers=self._config.constrain_answers,
         )
         self.episodes = [rollout.episode for rollout in played]
         return {

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from recops.agent.policy import Policy
+from recops.agent.local_policy import LocalPolicy
 from recops.tools.toolbox import Toolbox
 from tests.recops.agent.world import load_toolbox, tiny_policy, write_world
 
@@ -18,5 +18,5 @@ def toolbox(folders: tuple[Path, Path]) -> Toolbox:
 
 
 @pytest.fixture(scope="session")
-def policy(toolbox: Toolbox) -> Policy:
+def policy(toolbox: Toolbox) -> LocalPolicy:
     return tiny_policy(toolbox)

@@ -7,10 +7,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recops.agent.episode_filter import rejection
 from recops.agent.expert_tasks import draw_tasks
 from recops.agent.experts import fit_script, run_expert_episodes
-from recops.agent.outcome import rejection
-from recops.agent.policy import Policy
+from recops.agent.local_policy import LocalPolicy
 from recops.agent.prompts import task_messages, tool_schemas
 from recops.agent.script import Script, scripted_episode
 from recops.artifacts import read_json, write_manifest
@@ -26,7 +26,9 @@ from tests.recops.evaluate.small_pipeline import RecordingTracker
 
 CONFIG = ExpertEpisodesConfig(
     num_scripted=30, num_self_played=20, pair_fraction=0.4, min_orders=2, max_orders=3, explore_fraction=0.3,
-    look_fraction=0.3, rank_constant=1.0, keep_target_in_top=3, temperature=1.0, batch_size=8,
+    look_fraction=0.3, rank_constant=1.0, keep_target_in_top=3, keep_max_calls=4,
+    keep_max_similarity=None, keep_max_tool_set_fraction=None, temperature=1.0, batch_size=8, constrain_answers=False,
+    endpoint=None, file=None,
 )  # fmt: skip
 
 
@@ -99,19 +101,20 @@ def test_the_filter_says_why(toolbox: Toolbox) -> None:
 
     def reason(**values: object) -> str | None:
         changed_episode = dataclasses.replace(good, **values)  # type: ignore[arg-type]
-        return rejection(changed_episode, keep_target_in_top=2, max_tokens=10)
+        return rejection(changed_episode, keep_target_in_top=2, max_calls=2, max_tokens=10)
 
     assert reason() is None
     assert reason(answer=Answer((), AnswerError.TRUNCATED)) == "truncated"
     assert reason(num_completion_tokens=11) == "too_long"
     assert reason(calls=()) == "no_call"
+    assert reason(calls=(call,) * 3) == "over_call_budget"
     assert reason(answer=Answer((*others[:2], task.sample.target, others[2]), None)) == "target_too_low"
     assert reason(answer=Answer(others[:4], None)) == "target_too_low"
     assert reason(task=pair, answer=Answer((pair.answer_item,), None)) is None
     assert reason(task=pair, answer=Answer((pair.sample.target,), None)) == "wrong_of_two"
 
 
-def stage(root: Path, policy: Policy) -> StageIO:
+def stage(root: Path, policy: LocalPolicy) -> StageIO:
     layout = Layout(root, "small")
     folders = write_world(root / "world")
     for name, folder in zip(("validated_splits", "sasrec_embeddings"), folders, strict=True):
@@ -128,7 +131,7 @@ def stage(root: Path, policy: Policy) -> StageIO:
 
 
 def test_the_stage_writes_episodes_that_can_be_trained_on_and_counts_the_others(
-    tmp_path: Path, policy: Policy, toolbox: Toolbox
+    tmp_path: Path, policy: LocalPolicy, toolbox: Toolbox
 ) -> None:
     report = run_expert_episodes(stage(tmp_path / "a", policy), CONFIG, seed=1, agent=AGENT)
 
@@ -158,7 +161,7 @@ def test_the_stage_writes_episodes_that_can_be_trained_on_and_counts_the_others(
     assert all((out / name).read_bytes() == (tmp_path / "b" / "out" / name).read_bytes() for name in files)
 
 
-def test_a_stage_that_keeps_nothing_fails(tmp_path: Path, policy: Policy) -> None:
+def test_a_stage_that_keeps_nothing_fails(tmp_path: Path, policy: LocalPolicy) -> None:
     short = changed(max_completion_tokens=16)
 
     with pytest.raises(InputError, match="keep_target_in_top"):

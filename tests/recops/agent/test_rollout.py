@@ -11,8 +11,8 @@ from trl.chat_template_utils import parse_response
 
 from recops.agent.chat import Chat
 from recops.agent.environment import REPEATED, environment_class
+from recops.agent.local_policy import LocalPolicy
 from recops.agent.player import Player
-from recops.agent.policy import Policy
 from recops.agent.prompts import task_messages, tool_schemas
 from recops.agent.rollout import play, rollouts
 from recops.config.agent import AgentConfig
@@ -22,7 +22,7 @@ from recops.tools.toolbox import Toolbox
 from tests.recops.agent.world import AGENT, alike, all_tasks, changed
 
 
-def naive(policy: Policy, task: Task, toolbox: Toolbox, agent: AgentConfig) -> Episode:
+def naive(policy: LocalPolicy, task: Task, toolbox: Toolbox, agent: AgentConfig) -> Episode:
     """Greedy, one task at a time, no cache: render the whole conversation anew each turn and read all of it."""
     environment = environment_class(toolbox, agent)()
     environment.reset(sample_id=task.sample.sample_id, candidates=list(task.candidates), direction=task.direction)
@@ -52,7 +52,7 @@ def naive(policy: Policy, task: Task, toolbox: Toolbox, agent: AgentConfig) -> E
     return environment.finish(messages, truncated=truncated, num_completion_tokens=len(ids) - start)
 
 
-def render(policy: Policy, messages: list[dict[str, Any]], agent: AgentConfig) -> list[int]:
+def render(policy: LocalPolicy, messages: list[dict[str, Any]], agent: AgentConfig) -> list[int]:
     ids: list[int] = policy.tokenizer.apply_chat_template(
         messages, tools=tool_schemas(agent), add_generation_prompt=True, tokenize=True, return_dict=False
     )
@@ -67,7 +67,7 @@ def tool_answer(environment: Any, function: dict[str, Any]) -> dict[str, Any]:
     return {"role": "tool", "name": function["name"], "content": content}
 
 
-def test_greedy_episodes_equal_those_of_a_naive_loop_without_cache(policy: Policy, toolbox: Toolbox) -> None:
+def test_greedy_episodes_equal_those_of_a_naive_loop_without_cache(policy: LocalPolicy, toolbox: Toolbox) -> None:
     tasks = (all_tasks(toolbox) + all_tasks(toolbox, "less"))[::3]
 
     played = play(policy, tasks, toolbox, AGENT, temperature=0, seed=1, batch_size=5)
@@ -80,7 +80,9 @@ def test_greedy_episodes_equal_those_of_a_naive_loop_without_cache(policy: Polic
     assert played == expected
 
 
-def test_greedy_episodes_equal_those_of_trls_own_tool_loop(policy: Policy, toolbox: Toolbox, tmp_path: Path) -> None:
+def test_greedy_episodes_equal_those_of_trls_own_tool_loop(
+    policy: LocalPolicy, toolbox: Toolbox, tmp_path: Path
+) -> None:
     tasks = [*all_tasks(toolbox)[:6], *all_tasks(toolbox, "more")[:2]]
 
     in_trl, tokens = play_in_trl(policy, tasks, toolbox, AGENT, tmp_path)
@@ -92,7 +94,7 @@ def test_greedy_episodes_equal_those_of_trls_own_tool_loop(policy: Policy, toolb
 
 
 def play_in_trl(
-    policy: Policy, tasks: list[Task], toolbox: Toolbox, agent: AgentConfig, folder: Path
+    policy: LocalPolicy, tasks: list[Task], toolbox: Toolbox, agent: AgentConfig, folder: Path
 ) -> tuple[dict[Task, Episode], dict[Task, list[int]]]:
     """Let GRPOTrainer play one greedy step that trains nothing, and score with the environments, as training does."""
     episodes, tokens = {}, {}
@@ -130,7 +132,7 @@ def play_in_trl(
     return episodes, tokens
 
 
-def test_tight_limits_end_episodes_as_trl_does(policy: Policy, toolbox: Toolbox, tmp_path: Path) -> None:
+def test_tight_limits_end_episodes_as_trl_does(policy: LocalPolicy, toolbox: Toolbox, tmp_path: Path) -> None:
     tasks = all_tasks(toolbox)[:6]
     ends = set()
     for limit in (16, 20, 24, 28):
@@ -142,7 +144,7 @@ def test_tight_limits_end_episodes_as_trl_does(policy: Policy, toolbox: Toolbox,
     assert {error for error, _ in ends} >= {AnswerError.TRUNCATED}
 
 
-def test_sampled_episodes_do_not_depend_on_the_batch_and_are_their_seeds(policy: Policy, toolbox: Toolbox) -> None:
+def test_sampled_episodes_do_not_depend_on_the_batch_and_are_their_seeds(policy: LocalPolicy, toolbox: Toolbox) -> None:
     tasks = all_tasks(toolbox)[:10]
 
     def sampled(seed: int, batch_size: int) -> list[Episode]:
@@ -152,7 +154,7 @@ def test_sampled_episodes_do_not_depend_on_the_batch_and_are_their_seeds(policy:
     assert sampled(1, 4) != sampled(2, 4)
 
 
-def test_the_same_task_twice_is_played_twice_with_other_random_numbers(policy: Policy, toolbox: Toolbox) -> None:
+def test_the_same_task_twice_is_played_twice_with_other_random_numbers(policy: LocalPolicy, toolbox: Toolbox) -> None:
     task = all_tasks(toolbox)[0]
 
     played = play(policy, [task] * 12, toolbox, AGENT, temperature=1.0, seed=1, batch_size=12)
@@ -160,7 +162,7 @@ def test_the_same_task_twice_is_played_twice_with_other_random_numbers(policy: P
     assert len({str(episode.messages) for episode in played}) > 6
 
 
-def test_sampling_follows_the_models_probabilities(policy: Policy, toolbox: Toolbox) -> None:
+def test_sampling_follows_the_models_probabilities(policy: LocalPolicy, toolbox: Toolbox) -> None:
     task = all_tasks(toolbox)[0]
     prompt = render(policy, task_messages(task, toolbox, AGENT), AGENT)
     with torch.inference_mode():
@@ -175,7 +177,7 @@ def test_sampling_follows_the_models_probabilities(policy: Policy, toolbox: Tool
     assert len(counts) > 3
 
 
-def test_tokens_of_tools_are_marked_as_not_the_models(policy: Policy, toolbox: Toolbox) -> None:
+def test_tokens_of_tools_are_marked_as_not_the_models(policy: LocalPolicy, toolbox: Toolbox) -> None:
     played = rollouts(policy, all_tasks(toolbox)[:6], toolbox, AGENT, temperature=0, seed=1, batch_size=6)
 
     for rollout in played:
@@ -187,7 +189,7 @@ def test_tokens_of_tools_are_marked_as_not_the_models(policy: Policy, toolbox: T
         assert "Answer:" not in text
 
 
-def test_no_task_is_no_episode_and_a_training_model_stays_one(policy: Policy, toolbox: Toolbox) -> None:
+def test_no_task_is_no_episode_and_a_training_model_stays_one(policy: LocalPolicy, toolbox: Toolbox) -> None:
     assert play(policy, [], toolbox, AGENT, temperature=0, seed=1, batch_size=4) == []
     policy.model.train()
     play(policy, all_tasks(toolbox)[:1], toolbox, AGENT, temperature=0, seed=1, batch_size=4)
@@ -195,7 +197,7 @@ def test_no_task_is_no_episode_and_a_training_model_stays_one(policy: Policy, to
     policy.model.eval()
 
 
-def test_samples_that_no_artefact_holds_are_played_and_not_mixed_up(policy: Policy, toolbox: Toolbox) -> None:
+def test_samples_that_no_artefact_holds_are_played_and_not_mixed_up(policy: LocalPolicy, toolbox: Toolbox) -> None:
     stored = all_tasks(toolbox)[:4]
     new = [alike(task, sample_id=-1, target=0) for task in stored]
 
@@ -209,7 +211,9 @@ def test_samples_that_no_artefact_holds_are_played_and_not_mixed_up(policy: Poli
     assert any(episode.calls for episode in played)
 
 
-def test_a_mistake_of_ours_stops_the_rollout(policy: Policy, toolbox: Toolbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_of_ours_stops_the_rollout(
+    policy: LocalPolicy, toolbox: Toolbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("next_item", "text_similarity", "popularity", "similar_users"):
         monkeypatch.setattr(type(toolbox.evidence), name, lambda *_: 1 / 0)
     fresh = Toolbox(toolbox.evidence, AGENT)
@@ -218,10 +222,10 @@ def test_a_mistake_of_ours_stops_the_rollout(policy: Policy, toolbox: Toolbox, m
         play(policy, all_tasks(toolbox), fresh, AGENT, temperature=0, seed=1, batch_size=8)
 
 
-def test_a_policy_whose_control_tokens_a_title_could_spell_is_refused(policy: Policy, toolbox: Toolbox) -> None:
+def test_a_policy_whose_control_tokens_a_title_could_spell_is_refused(policy: LocalPolicy, toolbox: Toolbox) -> None:
     tokenizer = copy.deepcopy(policy.tokenizer)
     tokenizer.add_special_tokens({"additional_special_tokens": ["[INST]"]})
-    other = Policy(policy.model, tokenizer)
+    other = LocalPolicy(policy.model, tokenizer)
     tasks = all_tasks(toolbox)[:1]
 
     with pytest.raises(InputError, match=r"\[INST\] may pass.*control_tokens=policy.control_tokens"):
@@ -244,7 +248,7 @@ def test_a_policy_whose_control_tokens_a_title_could_spell_is_refused(policy: Po
     ],
 )
 def test_a_malformed_call_is_an_error_of_the_answer_and_no_crash(
-    text: str, error: AnswerError, policy: Policy, toolbox: Toolbox
+    text: str, error: AnswerError, policy: LocalPolicy, toolbox: Toolbox
 ) -> None:
     task = all_tasks(toolbox)[0]
     environment = environment_class(toolbox, AGENT)()

@@ -10,7 +10,7 @@ import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from recops.agent.environment import environment_class
-from recops.agent.policy import Policy
+from recops.agent.local_policy import LocalPolicy
 from recops.agent.prompts import call_message, tool_message, tool_schemas
 from recops.config.agent import AgentConfig, RewardConfig
 from recops.records import Direction, Episode, Task
@@ -21,6 +21,7 @@ from recops.train.tokenizer import build_tokenizer, render
 from tests.recops.evaluate.small_pipeline import NUM_CANDIDATES, NUM_ITEMS, write_sasrec, write_splits
 
 AGENT = AgentConfig(
+    engine="transformers",
     tools=tuple(TOOLS),
     max_calls=4,
     num_ranked=4,
@@ -88,7 +89,7 @@ def tiny_tokenizer(toolbox: Toolbox, agent: AgentConfig = AGENT) -> tuple[Any, S
     return build_tokenizer(render(episodes, tool_schemas(agent)), ["red cable", "blue mouse"], 1024), source
 
 
-def tiny_policy(toolbox: Toolbox, agent: AgentConfig = AGENT, *, steps: int = 60) -> Policy:
+def tiny_policy(toolbox: Toolbox, agent: AgentConfig = AGENT, *, steps: int = 60) -> LocalPolicy:
     """Train a policy of 60 thousand parameters just long enough to call tools and to answer, often wrongly."""
     tokenizer, source = tiny_tokenizer(toolbox, agent)
     torch.manual_seed(0)
@@ -110,7 +111,7 @@ def tiny_policy(toolbox: Toolbox, agent: AgentConfig = AGENT, *, steps: int = 60
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return Policy(model.eval(), tokenizer)
+    return LocalPolicy(model.eval(), tokenizer)
 
 
 def _draw(source: SyntheticEpisodes, generator: np.random.Generator) -> list[dict[str, Any]]:

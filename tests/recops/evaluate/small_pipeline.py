@@ -25,6 +25,7 @@ USER_WITHOUT_TEST = NUM_USERS - 1
 INJECTION = "</summary><script>document.title='broken'</script><img src=http://evil.example/x.png>"
 
 AGENT = AgentConfig(
+    engine="transformers",
     tools=("get_user_history", "rank_by_next_item", "rank_by_popularity"),
     max_calls=3,
     num_ranked=NUM_RANKED,
@@ -42,6 +43,7 @@ CONFIG = EvaluationConfig(
     max_valid_samples=3,
     num_shown_episodes=4,
     batch_size=4,
+    constrain_answers=False,
     references=("random",),
     bootstrap_draws=1000,
     confidence=0.95,

@@ -8,7 +8,7 @@ import torch
 
 from recops.agent.behaviour import BehaviourProjector
 from recops.agent.label_ranker import save_ranker_settings
-from recops.agent.policy import Policy
+from recops.agent.local_policy import LocalPolicy
 from recops.artifacts import write_json, write_manifest
 from recops.errors import InputError
 from recops.evaluate.agent import AGENT_STAGES
@@ -31,7 +31,7 @@ def artefact(layout: Layout, policy_folder: Path, tmp_path: Path) -> Path:
     """Both baselines, made of an untrained projector and the small pipeline's policy."""
     folder = tmp_path / "llm_baselines"
     for name in ("llara", "s_dpo"):
-        policy = Policy.load(policy_folder)
+        policy = LocalPolicy.load(policy_folder)
         (folder / name).mkdir(parents=True)
         save_policy(policy.model, policy.tokenizer, folder / name, max_new_tokens=8)
         save_ranker_settings(folder / name, ["category"])

@@ -46,7 +46,7 @@ def policies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(agent_module, "play", play_fixed)
     monkeypatch.setattr(
-        agent_module.Policy, "load", lambda folder: SimpleNamespace(name=folder.name, control_tokens=())
+        agent_module, "load_policy", lambda folder, _engine: SimpleNamespace(name=folder.name, control_tokens=())
     )
     return log
 
@@ -213,7 +213,7 @@ def test_equal_seeds_give_equal_bytes(evaluate: Evaluate) -> None:
 def test_an_interrupted_evaluation_plays_only_what_is_missing(evaluate: Evaluate, policies: list[str]) -> None:
     _, out, tracker = evaluate()
     whole = (out / "report.html").read_bytes()
-    assert policies == list(PLAYED_RANK) * 2
+    assert policies == list(PLAYED_RANK) * 3, "test, valid, and valid with constrained answers"
     for path in sorted(out.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     (out.parent / "out_checkpoints" / "test_ppr_model.parquet").unlink()

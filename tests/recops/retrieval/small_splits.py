@@ -18,6 +18,7 @@ FRESH_ITEM = NUM_ITEMS
 """Taken by nobody in `tool_fit`."""
 
 AGENT = AgentConfig(
+    engine="transformers",
     tools=("rank_by_next_item",),
     max_calls=3,
     num_ranked=4,

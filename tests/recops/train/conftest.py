@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from recops.agent.policy import Policy
+from recops.agent.local_policy import LocalPolicy
 from recops.tools.toolbox import Toolbox
 from tests.recops.agent.world import load_toolbox, tiny_policy, write_world
 
@@ -28,7 +28,7 @@ def policy_folder(toolbox: Toolbox, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def policy(policy_folder: Path) -> Policy:
+def policy(policy_folder: Path) -> LocalPolicy:
     from recops.train.models import load_trainable
 
-    return Policy(*load_trainable(policy_folder))
+    return LocalPolicy(*load_trainable(policy_folder))

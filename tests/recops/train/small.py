@@ -20,6 +20,7 @@ GRPO = GrpoConfig(
     drop_negative_groups=False,
     beta=0.0,
     tool_loop="trl",
+    constrain_answers=False,
     checkpoint_steps=1,
     lora=None,
 )

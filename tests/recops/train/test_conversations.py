@@ -1,6 +1,6 @@
 import pytest
 
-from recops.agent.policy import Policy
+from recops.agent.local_policy import LocalPolicy
 from recops.agent.prompts import answer_message, call_message, prompt_messages, tool_message
 from recops.train.conversations import IGNORED, encode_conversations
 
@@ -12,7 +12,7 @@ CONVERSATION = [
 ]
 
 
-def test_only_what_the_assistant_wrote_carries_a_label(policy: Policy) -> None:
+def test_only_what_the_assistant_wrote_carries_a_label(policy: LocalPolicy) -> None:
     [(ids, labels)] = encode_conversations(policy.tokenizer, [CONVERSATION], [])
     learned = policy.tokenizer.decode([token for token in labels if token != IGNORED])
     assert "Order:" in policy.tokenizer.decode(ids)
@@ -22,7 +22,7 @@ def test_only_what_the_assistant_wrote_carries_a_label(policy: Policy) -> None:
     assert learned.endswith("Answer: C A<|im_end|>\n")
 
 
-def test_a_template_without_marks_is_refused(policy: Policy) -> None:
+def test_a_template_without_marks_is_refused(policy: LocalPolicy) -> None:
     policy.tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
     with pytest.raises(ValueError, match="no assistant token"):
         encode_conversations(policy.tokenizer, [CONVERSATION], [])

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from recops import interrupt
-from recops.agent.policy import Policy
+from recops.agent.local_policy import LocalPolicy
 from recops.config.policy import EmbeddedPolicyConfig, PretrainedPolicyConfig
 from recops.errors import InputError
 from recops.tools.toolbox import Toolbox
@@ -47,7 +47,7 @@ def test_the_embedded_policy_learns_and_loads(inputs: dict[str, Path], tmp_path:
     io = _run(tmp_path / "run", inputs)
     losses = pl.read_parquet(io.out / "curve.parquet")["value"].to_list()
     assert len(losses) == 10
-    assert Policy.load(io.out).model.config.model_type == "qwen3"
+    assert LocalPolicy.load(io.out).model.config.model_type == "qwen3"
 
 
 def test_an_interrupted_training_resumes_to_the_same_bytes(
@@ -72,7 +72,9 @@ def test_the_learning_rate_warms_up_stays_and_decays() -> None:
 
 
 def test_a_pretrained_folder_is_copied_whole(inputs: dict[str, Path], policy_folder: Path, tmp_path: Path) -> None:
-    config = PretrainedPolicyConfig(kind="pretrained", model=str(policy_folder), revision=None, dtype="float32")
+    config = PretrainedPolicyConfig(
+        kind="pretrained", model=str(policy_folder), revision=None, adapter=None, dtype="float32"
+    )
     io = StubIO(tmp_path / "run", "base_policy", inputs)
     report = run_base_policy(io, config, seed=1, agent=AGENT)  # type: ignore[arg-type]
     assert report.revision.startswith("sha256:")
@@ -80,6 +82,8 @@ def test_a_pretrained_folder_is_copied_whole(inputs: dict[str, Path], policy_fol
 
 
 def test_a_hub_model_needs_a_pinned_commit(inputs: dict[str, Path], tmp_path: Path) -> None:
-    config = PretrainedPolicyConfig(kind="pretrained", model="someone/model", revision="main", dtype="float32")
+    config = PretrainedPolicyConfig(
+        kind="pretrained", model="someone/model", revision="main", adapter=None, dtype="float32"
+    )
     with pytest.raises(InputError, match="commit hash"):
         run_base_policy(StubIO(tmp_path / "run", "base_policy", inputs), config, seed=1, agent=AGENT)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import torch
 
-from recops.agent.policy import Policy
+from recops.agent.local_policy import LocalPolicy
 from recops.agent.rollout import play
 from recops.config.policy import GrpoConfig
 from recops.tools.toolbox import Toolbox
@@ -17,7 +17,7 @@ from tests.recops.agent.world import AGENT, all_tasks
 from tests.recops.train.small import GRPO, LORA, StubIO, weights
 
 
-def _trainer(policy: Policy, toolbox: Toolbox, folder: Path, config: GrpoConfig = GRPO) -> Any:
+def _trainer(policy: LocalPolicy, toolbox: Toolbox, folder: Path, config: GrpoConfig = GRPO) -> Any:
     return build_trainer(
         policy.model, policy.tokenizer, all_tasks(toolbox), toolbox, config, folder=folder, seed=1, agent=AGENT
     )
@@ -31,7 +31,7 @@ def _step(trainer: Any, rows: list[int]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("loop", ["trl", "recops"])
-def test_what_tools_answered_carries_no_loss(policy: Policy, toolbox: Toolbox, tmp_path: Path, loop: str) -> None:
+def test_what_tools_answered_carries_no_loss(policy: LocalPolicy, toolbox: Toolbox, tmp_path: Path, loop: str) -> None:
     trainer = _trainer(policy, toolbox, tmp_path, GRPO.model_copy(update={"tool_loop": loop}))
     output = _step(trainer, [0, 1, 2, 3])
     mask = output["completion_mask"] * output["tool_mask"]
@@ -46,7 +46,7 @@ def test_what_tools_answered_carries_no_loss(policy: Policy, toolbox: Toolbox, t
 
 @pytest.mark.parametrize("loop", ["trl", "recops"])
 def test_groups_hold_one_sample_each_and_advantages_sum_to_zero(
-    policy: Policy, toolbox: Toolbox, tmp_path: Path, loop: str
+    policy: LocalPolicy, toolbox: Toolbox, tmp_path: Path, loop: str
 ) -> None:
     trainer = _trainer(policy, toolbox, tmp_path, GRPO.model_copy(update={"tool_loop": loop}))
     output = _step(trainer, [0, 1, 2])
@@ -58,7 +58,7 @@ def test_groups_hold_one_sample_each_and_advantages_sum_to_zero(
     assert torch.allclose(output["advantages"].view(-1, GRPO.group_size), expected)
 
 
-def test_a_masked_token_does_not_move_the_loss(policy: Policy, toolbox: Toolbox, tmp_path: Path) -> None:
+def test_a_masked_token_does_not_move_the_loss(policy: LocalPolicy, toolbox: Toolbox, tmp_path: Path) -> None:
     trainer = _trainer(policy, toolbox, tmp_path)
     trainer.current_gradient_accumulation_steps = 1
     output = _step(trainer, [0, 1])
@@ -70,7 +70,7 @@ def test_a_masked_token_does_not_move_the_loss(policy: Policy, toolbox: Toolbox,
     assert all(parameter.grad.abs().sum() == 0 for parameter in trainer.model.parameters())
 
 
-def test_no_prompt_names_the_target(policy: Policy, toolbox: Toolbox, tmp_path: Path) -> None:
+def test_no_prompt_names_the_target(policy: LocalPolicy, toolbox: Toolbox, tmp_path: Path) -> None:
     row = _trainer(policy, toolbox, tmp_path).train_dataset[0]
     assert set(row) == {"prompt", "sample_id", "candidates", "direction"}
     target = toolbox.store.sample(row["sample_id"]).target
@@ -78,7 +78,7 @@ def test_no_prompt_names_the_target(policy: Policy, toolbox: Toolbox, tmp_path: 
     assert all(title not in message["content"] for message in row["prompt"])
 
 
-def test_both_tool_loops_play_the_same_greedy_episodes(policy: Policy, toolbox: Toolbox, tmp_path: Path) -> None:
+def test_both_tool_loops_play_the_same_greedy_episodes(policy: LocalPolicy, toolbox: Toolbox, tmp_path: Path) -> None:
     trainer = _trainer(policy, toolbox, tmp_path)
     trainer.generation_config.do_sample = False
     trainer.generation_kwargs["do_sample"] = False
@@ -116,7 +116,7 @@ def _trained(policy_folder: Path, toolbox: Toolbox, root: Path, config: GrpoConf
 
 
 def _train(policy_folder: Path, toolbox: Toolbox, io: StubIO, config: GrpoConfig) -> None:
-    policy = Policy(*load_trainable(policy_folder))
+    policy = LocalPolicy(*load_trainable(policy_folder))
     train_on_tasks(io, config, all_tasks(toolbox), policy, toolbox, seed=1, agent=AGENT)  # type: ignore[arg-type]
 
 

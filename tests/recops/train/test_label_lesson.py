@@ -5,7 +5,7 @@ import pytest
 
 from recops.agent.label_prompts import LabelPrompts
 from recops.agent.label_ranker import label_prompts
-from recops.agent.policy import Policy
+from recops.agent.local_policy import LocalPolicy
 from recops.records import Sample
 from recops.tools.toolbox import Toolbox
 from recops.train.label_lesson import LabelLesson, curriculum, text_only
@@ -13,7 +13,7 @@ from tests.recops.agent.world import AGENT
 
 
 @pytest.fixture
-def prompts(policy: Policy, toolbox: Toolbox) -> LabelPrompts:
+def prompts(policy: LocalPolicy, toolbox: Toolbox) -> LabelPrompts:
     return label_prompts(policy, toolbox.store.items, ["category"], AGENT)
 
 

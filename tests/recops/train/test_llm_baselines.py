@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from recops import interrupt
 from recops.agent.label_model import LabelModel
 from recops.agent.label_ranker import LabelRanker, label_prompts
-from recops.agent.policy import Policy
+from recops.agent.local_policy import LocalPolicy
 from recops.config.llm_baselines import LlaraConfig, LlmBaselinesConfig, SDpoConfig
 from recops.data.samples import SampleStore
 from recops.errors import InputError
@@ -178,7 +178,9 @@ def train(inputs: dict[str, Path], samples: list[Sample], tmp_path: Path) -> Tra
 
 
 @pytest.mark.parametrize("hybrid", [False, True])
-def test_ten_samples_can_be_overfitted_and_every_parameter_moves(train: Train, policy: Policy, *, hybrid: bool) -> None:
+def test_ten_samples_can_be_overfitted_and_every_parameter_moves(
+    train: Train, policy: LocalPolicy, *, hybrid: bool
+) -> None:
     start = {name: parameter.detach().clone() for name, parameter in policy.model.named_parameters()}
     model, lesson = train(hybrid=hybrid, steps=60, batch_size=10)
     batch = collate_examples(lesson.examples, pad_id=policy.tokenizer.pad_token_id)
@@ -199,7 +201,7 @@ def test_one_batch_of_eight_moves_weights_as_eight_of_one(train: Train, monkeypa
 
 
 def test_the_reference_is_the_model_before_preference_training(
-    policy: Policy, toolbox: Toolbox, samples: list[Sample]
+    policy: LocalPolicy, toolbox: Toolbox, samples: list[Sample]
 ) -> None:
     model = LabelModel(policy.model, None)
     prompts = label_prompts(policy, toolbox.store.items, CONFIG.item_fields, AGENT)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from recops.agent.policy import Policy
+from recops.agent.local_policy import LocalPolicy
 from recops.errors import InputError
 from recops.train.models import apply_lora, load_trainable, num_trainable, save_policy, trainable_digest
 from tests.recops.train.small import LORA
@@ -16,7 +16,7 @@ def _logits(model: torch.nn.Module) -> torch.Tensor:
         return model.eval()(input_ids=IDS).logits
 
 
-def test_a_saved_policy_gives_the_same_logits_and_the_same_bytes(policy: Policy, tmp_path: Path) -> None:
+def test_a_saved_policy_gives_the_same_logits_and_the_same_bytes(policy: LocalPolicy, tmp_path: Path) -> None:
     before = _logits(policy.model)
     for name in ("a", "b"):
         save_policy(policy.model, policy.tokenizer, tmp_path / name, max_new_tokens=32)
@@ -27,7 +27,7 @@ def test_a_saved_policy_gives_the_same_logits_and_the_same_bytes(policy: Policy,
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
-def test_the_generation_configuration_leaves_nothing_to_the_model(policy: Policy, tmp_path: Path) -> None:
+def test_the_generation_configuration_leaves_nothing_to_the_model(policy: LocalPolicy, tmp_path: Path) -> None:
     policy.model.generation_config.temperature = 0.1
     save_policy(policy.model, policy.tokenizer, tmp_path, max_new_tokens=32)
     config = load_trainable(tmp_path)[0].generation_config
@@ -36,7 +36,7 @@ def test_the_generation_configuration_leaves_nothing_to_the_model(policy: Policy
     assert config.temperature is None
 
 
-def test_adapters_are_merged_into_what_readers_open(policy: Policy, tmp_path: Path) -> None:
+def test_adapters_are_merged_into_what_readers_open(policy: LocalPolicy, tmp_path: Path) -> None:
     plain = _logits(policy.model)
     model = apply_lora(policy.model, LORA, seed=1)
     assert 0 < num_trainable(model) < sum(parameter.numel() for parameter in model.parameters()) / 2
@@ -52,7 +52,7 @@ def test_adapters_are_merged_into_what_readers_open(policy: Policy, tmp_path: Pa
     assert "/" not in (tmp_path / "adapter" / "adapter_config.json").read_text().split("base_model")[1].split(",")[0]
 
 
-def test_an_adapter_opened_for_inference_is_refused(policy: Policy) -> None:
+def test_an_adapter_opened_for_inference_is_refused(policy: LocalPolicy) -> None:
     model = apply_lora(policy.model, LORA, seed=1)
     for parameter in model.parameters():
         parameter.requires_grad = False
@@ -60,7 +60,7 @@ def test_an_adapter_opened_for_inference_is_refused(policy: Policy) -> None:
         num_trainable(model)
 
 
-def test_the_digest_tells_whether_a_weight_moved(policy: Policy) -> None:
+def test_the_digest_tells_whether_a_weight_moved(policy: LocalPolicy) -> None:
     before = trainable_digest(policy.model)
     assert trainable_digest(policy.model) == before
     with torch.no_grad():
@@ -69,7 +69,7 @@ def test_the_digest_tells_whether_a_weight_moved(policy: Policy) -> None:
 
 
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"])
-def test_a_folder_that_lacks_a_part_is_refused(policy: Policy, tmp_path: Path, missing: str) -> None:
+def test_a_folder_that_lacks_a_part_is_refused(policy: LocalPolicy, tmp_path: Path, missing: str) -> None:
     save_policy(policy.model, policy.tokenizer, tmp_path, max_new_tokens=32)
     (tmp_path / missing).unlink()
     with pytest.raises(InputError, match=r"expected config\.json"):

@@ -21,7 +21,7 @@ PPR = PprConfig(
 def test_violations_are_mined_and_refined_on(policy_folder: Path, folders: tuple[Path, Path], tmp_path: Path) -> None:
     inputs = {"grpo_model": policy_folder, "validated_splits": folders[0], "sasrec_embeddings": folders[1]}
     mined = StubIO(tmp_path / "pairs", "preference_pairs", inputs)
-    config = PreferencePairsConfig(num_samples=40, batch_size=16)
+    config = PreferencePairsConfig(num_samples=40, batch_size=16, constrain_answers=False)
     found = run_preference_pairs(mined, config, seed=1, agent=AGENT)  # type: ignore[arg-type]
     assert found.pairs == len(pl.read_parquet(mined.out / "pairs.parquet")) > 1
     io = StubIO(tmp_path / "ppr", "ppr_model", {**inputs, "preference_pairs": mined.out})

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import torch
 
-from recops.agent.policy import Policy
+from recops.agent.local_policy import LocalPolicy
 from recops.agent.prompts import tool_schemas
 from recops.errors import InputError
 from recops.tools.toolbox import Toolbox
@@ -41,7 +41,7 @@ def test_sft_lowers_the_loss_on_held_out_episodes_and_saves_a_policy(inputs: dic
     report = run_sft(io, config, seed=1, agent=AGENT)  # type: ignore[arg-type]
     assert report.held_out_loss_after < report.held_out_loss_before
     assert report.supervised_tokens > 0
-    assert Policy.load(io.out).tokenizer.chat_template
+    assert LocalPolicy.load(io.out).tokenizer.chat_template
     curve = pl.read_parquet(io.out / "curve.parquet")
     assert curve.filter(pl.col("name") == "loss")["step"].to_list() == list(range(1, 11))
     assert not any("runtime" in name or "per_second" in name for name in curve["name"])
@@ -62,7 +62,7 @@ def test_adapters_can_be_trained_and_leave_the_rest_as_it_was(inputs: dict[str, 
 
 
 def test_ten_episodes_can_be_overfitted_and_every_parameter_moves(
-    policy: Policy, toolbox: Toolbox, tmp_path: Path
+    policy: LocalPolicy, toolbox: Toolbox, tmp_path: Path
 ) -> None:
     rows = encode_conversations(policy.tokenizer, _conversations(toolbox, 10), tool_schemas(AGENT))
     start = {name: parameter.detach().clone() for name, parameter in policy.model.named_parameters()}
@@ -74,7 +74,7 @@ def test_ten_episodes_can_be_overfitted_and_every_parameter_moves(
 
 
 def test_the_loss_is_trls_though_only_tokens_with_a_label_get_logits(
-    policy: Policy, toolbox: Toolbox, tmp_path: Path
+    policy: LocalPolicy, toolbox: Toolbox, tmp_path: Path
 ) -> None:
     conversations = [messages[: 3 + 2 * (place % 2)] for place, messages in enumerate(_conversations(toolbox, 18))]
     rows = encode_conversations(policy.tokenizer, conversations, tool_schemas(AGENT))
