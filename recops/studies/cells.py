@@ -140,8 +140,9 @@ def _systems(
             raise InputError("baselines", found=f"no {', '.join(missing)}", expected="a list", next_step=step)
         return [one for one in systems if one.name in study.baselines]
     tasks = ranking_tasks(evidence.store, ids_N)
-    settings = {"seed": recipe.seed, "batch_size": recipe.evaluation_reports.batch_size}
-    return [System.of_agent(stage, play_policy(artefact, tasks, evidence, recipe.agent, **settings))]
+    measured = recipe.evaluation_reports
+    settings: Any = {"batch_size": measured.batch_size, "constrain_answers": measured.constrain_answers}
+    return [System.of_agent(stage, play_policy(artefact, tasks, evidence, recipe.agent, seed=recipe.seed, **settings))]
 
 
 def _content(system: System, num_ranked: int) -> dict[str, Any]:
