@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recops.agent.answer import num_expected
 from recops.agent.environment import RecommendationEnvironment, environment_class
-from recops.agent.fusion import Fusion, Ranks, Source, read_order
+from recops.agent.fusion import Fusion, Ranks, Source, habits, read_order
 from recops.agent.prompts import answer_message, call_message, tool_message
 from recops.config.agent import AgentConfig
 from recops.records import Episode, Task, label
@@ -52,7 +53,8 @@ def scripted_episode(
         messages += [call_message(name, arguments), tool_message(name, text)]
         if source is not None:
             orders[source] = read_order(text, len(task.candidates))
-    labels = _answer(task, agent, generator, fusion=fusion, orders=orders)
+    scores_K = fusion.scores(orders, habits(task, toolbox, agent)) if orders else np.zeros(len(task.candidates))
+    labels = _answer(task, agent, generator, scores_K)
     messages.append(answer_message(labels, task.direction))
     return environment.finish(messages, truncated=False, num_completion_tokens=0)
 
@@ -86,11 +88,8 @@ def _looks(task: Task, agent: AgentConfig, generator: np.random.Generator) -> li
     return [(name, arguments) for name, arguments in looks.items() if name in agent.tools]
 
 
-def _answer(
-    task: Task, agent: AgentConfig, generator: np.random.Generator, *, fusion: Fusion, orders: Mapping[Source, Ranks]
-) -> list[str]:
+def _answer(task: Task, agent: AgentConfig, generator: np.random.Generator, scores_K: NDArray[np.float64]) -> list[str]:
     """The labels by merged score, least likely first where the task asks for that; ties in seeded order."""
-    scores_K = fusion.scores(orders) if orders else np.zeros(len(task.candidates))
     wanted_K = -scores_K if task.direction == "less" else scores_K
     best_first = np.lexsort((generator.random(len(wanted_K)), -wanted_K))
     return [label(int(place)) for place in best_first[: num_expected(task, agent)]]
