@@ -1,5 +1,6 @@
 """The `recops` command."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -136,6 +137,22 @@ def recommend(
     print_recommendation(console, module.recommend(layout, load_recipe(layout.recipe_file), user, policy))
 
 
+@app.command()
+def tool(
+    name: Annotated[str, typer.Argument(help="A tool of ours, or one of your own as a recipe would name it.")],
+    user: Annotated[str, typer.Option("--user", "-u", help="A user id of the recipe's data.")],
+    recipe: RecipeOption = "embedded",
+    arguments: Annotated[str, typer.Option(help="What the model would write, as JSON.")] = "{}",
+) -> None:
+    """Ask one tool about a user's newest moment, and see what a model would read."""
+    from recops.evaluate.ask import ask
+
+    layout = Layout(project_root(), recipe)
+    asked = ask(layout, load_recipe(layout.recipe_file), user, tool=name, arguments=json_object(arguments))
+    console.print("\n".join(asked.candidates), style="dim", markup=False, highlight=False, soft_wrap=True)
+    print(f"\n{asked.answer}")
+
+
 @fetch_app.command("amazon-reviews-2023")
 def fetch_amazon_reviews_2023(
     category: Annotated[str, typer.Option("--category", help="As published, for example Musical_Instruments.")],
@@ -227,6 +244,23 @@ def dvc_yaml() -> None:
 def readme() -> None:
     """Write the graph and the file tree in README.md anew."""
     console.print(f"wrote {write_readme_parts(project_root())}", highlight=False, soft_wrap=True)
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Return the JSON object that a text holds.
+
+    Raises:
+        InputError: it holds none.
+    """
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        step = "Quote it for the shell: '{\"limit\": 3}'."
+        raise InputError("arguments", found=f"{text} ({error})", expected="a JSON object", next_step=step) from error
+    if not isinstance(value, dict):
+        step = "Quote it for the shell: '{\"limit\": 3}'."
+        raise InputError("arguments", found=text, expected="a JSON object", next_step=step)
+    return value
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from recops.artifacts import MANIFEST, content_sha256, exclusive, staged, verify, write_json, write_manifest
+from recops.config.agent import SUITES
 from recops.config.recipe import Recipe
 from recops.errors import InputError
 from recops.paths import Layout
@@ -106,6 +107,7 @@ def stage_facts(name: StageName, recipe: Recipe, layout: Layout) -> dict[str, An
         "recipe": recipe.name,
         "settings": settings_of(stage, recipe),
         "code_sha256": code_sha256(CODE_ROOT, name),
+        "own_tools": _own_tools(stage, recipe),
         "inputs": {read: content_sha256(verify(layout.artefact(read))["files"]) for read in stage.reads},
         "libraries": {library: importlib.metadata.version(library) for library in _LIBRARIES},
     }
@@ -127,6 +129,16 @@ def check_unchanged(name: StageName, recipe: Recipe, layout: Layout) -> None:
         step = f"The artefact stays, but DVC does not record it. Run again: {again}"
         found = f"{', '.join(changed)} changed while the stage ran"
         raise InputError(artefact, found=found, expected="the same at the end as at the start", next_step=step)
+
+
+def _own_tools(stage: Stage, recipe: Recipe) -> dict[str, str]:
+    """The code behind tools of other packages, which `code_sha256` does not see."""
+    named = [name for name in recipe.agent.tools if name not in SUITES["all"]]
+    if not named or "agent" not in stage.shared:
+        return {}
+    from recops.tools.own import source_sha256
+
+    return source_sha256(named, ours=SUITES["all"])
 
 
 def settings_of(stage: Stage, recipe: Recipe) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from recops.agent.rewards import reward_terms
 from recops.config.agent import AgentConfig
 from recops.records import Answer, AnswerError, Call, Direction, Episode, Task
 from recops.tools.errors import ToolError
-from recops.tools.toolbox import Toolbox, ToolFunction, parameters, suite
+from recops.tools.own import ToolFunction
+from recops.tools.toolbox import Toolbox, parameters, suite
 
 REPEATED = "You asked this already."
 

@@ -36,16 +36,22 @@ SYSTEM = (
 )
 
 THOUGHTS: dict[str, str] = {
+    "get_user_profile": "I look at the user's tastes.",
     "get_user_history": "I look at what the user took.",
+    "get_session_behavior": "I look at how interest moved.",
+    "get_rating_behavior": "I look at what the user liked.",
     "get_item_info": "I look at one candidate.",
+    "get_related_items": "I ask what goes with an item.",
+    "get_similar_items": "I ask what is near an item.",
     "rank_by_next_item": "I ask what follows this history.",
     "rank_by_similarity": "I ask what is like this history.",
     "rank_by_popularity": "I ask what is popular.",
     "get_similar_users": "I ask what similar users took.",
     "analyze_candidates": "I group the candidates.",
+    "search_catalog": "I search for words.",
     "answer": "I know enough.",
 }
-"""The fixed first-person sentence before a call of a tool, and before the answer."""
+"""The fixed first-person sentence before a call of a tool of ours, and before the answer."""
 
 ANSWER_THOUGHTS: dict[Direction, str] = {
     "rank": THOUGHTS["answer"],
@@ -106,7 +112,7 @@ def answer_message(labels: Sequence[str], direction: Direction = "rank") -> dict
 def call_message(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return a message that calls one tool, as the agent writes it and as TRL parses it."""
     call = {"type": "function", "function": {"name": tool, "arguments": dict(arguments)}}
-    return {"role": "assistant", "content": THOUGHTS[tool], "tool_calls": [call]}
+    return {"role": "assistant", "content": THOUGHTS.get(tool, f"I call {tool}."), "tool_calls": [call]}
 
 
 def tool_message(tool: str, content: str) -> dict[str, Any]:

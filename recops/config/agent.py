@@ -1,6 +1,6 @@
 """Recipe section `agent`: the tools, prompts and reward that training, evaluation and use share."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -8,6 +8,37 @@ from recops.config.section import Section
 
 ItemField = Literal["title", "category", "store", "price", "rating"]
 Engine = Literal["transformers", "vllm"]
+
+SUITES: dict[str, tuple[str, ...]] = {
+    "agenticrec": (
+        "get_user_profile",
+        "get_session_behavior",
+        "get_rating_behavior",
+        "get_item_info",
+        "analyze_candidates",
+        "rank_by_popularity",
+        "get_similar_items",
+        "get_similar_users",
+        "rank_by_next_item",
+    ),
+    "recthinker": ("get_user_profile", "get_user_history", "get_item_info", "get_related_items", "get_similar_users"),
+    "all": (
+        "get_user_profile",
+        "get_user_history",
+        "get_session_behavior",
+        "get_rating_behavior",
+        "get_item_info",
+        "get_related_items",
+        "analyze_candidates",
+        "rank_by_popularity",
+        "get_similar_items",
+        "get_similar_users",
+        "rank_by_next_item",
+        "rank_by_similarity",
+        "search_catalog",
+    ),
+}
+"""Tools as each paper has them (AgenticRec, arXiv 2603.21613; RecThinker, arXiv 2603.09843), and all of ours."""
 
 
 class RewardConfig(Section):
@@ -23,6 +54,8 @@ class RewardConfig(Section):
 class AgentConfig(Section):
     """What the agent sees, may call and is paid for.
 
+    `tools` is the name of a suite or a list of names: of our tools, of entry points of `recops.tools`, or
+    `package.module.function`. The suite's names stand here afterwards, so that a manifest says what there was.
     The three lists of fields say what stands for an item in the history of the prompt, beside a candidate's letter in
     the prompt, and in the answers of the tools that describe items. `engine` plays trained policies where nothing is
     trained: self-play, mining, evaluation, use.
@@ -40,6 +73,15 @@ class AgentConfig(Section):
     max_title_characters: Annotated[int, Field(ge=10)]
     max_completion_tokens: Annotated[int, Field(ge=16)]
     reward: RewardConfig
+
+    @field_validator("tools", mode="before")
+    @classmethod
+    def _names_of_a_suite(cls, tools: Any) -> Any:
+        if not isinstance(tools, str):
+            return tools
+        if tools not in SUITES:
+            raise ValueError(f"expected a list of tools, or one of the suites {', '.join(SUITES)}")
+        return SUITES[tools]
 
     @field_validator("tools")
     @classmethod

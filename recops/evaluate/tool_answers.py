@@ -16,7 +16,7 @@ from recops.config.baselines import EvidenceName
 from recops.progress import progress
 from recops.records import Sample, Task, label
 from recops.retrieval.evidence import Evidence
-from recops.tools.item import BANDS
+from recops.tools.prices import BANDS
 from recops.tools.toolbox import Toolbox
 from recops.tools.user import MAX_EVENTS
 

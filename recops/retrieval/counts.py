@@ -23,7 +23,12 @@ class EventCounts:
 
     def before(self, items_K: Integers, timestamp: int) -> Integers:
         """Return how many events of each item lie strictly before `timestamp`, shape (K,)."""
-        return self._up_to(items_K, timestamp) - np.searchsorted(self._keys, items_K * self._stride)
+        starts_K, ends_K = self.span_before(items_K, timestamp)
+        return ends_K - starts_K
+
+    def span_before(self, items_K: Integers, timestamp: int) -> tuple[Integers, Integers]:
+        """Return where each item's events before `timestamp` begin and end in the order of (item, time), (K,) each."""
+        return np.searchsorted(self._keys, items_K * self._stride), self._up_to(items_K, timestamp)
 
     def within(self, items_K: Integers, start: int, end: int) -> Integers:
         """Return how many events of each item lie at or after `start` and strictly before `end`, shape (K,)."""
@@ -33,6 +38,22 @@ class EventCounts:
         moment = np.searchsorted(self._times, timestamp)
         places: Integers = np.searchsorted(self._keys, items_K * self._stride + moment)
         return places
+
+
+class MeanRatings:
+    """Mean rating of an item before a moment; events without a rating do not count."""
+
+    def __init__(self, items_E: NDArray[np.int32], timestamps_E: Integers, ratings_E: NDArray[np.float32]) -> None:
+        rated = np.flatnonzero(~np.isnan(ratings_E))
+        rated = rated[np.lexsort((timestamps_E[rated], items_E[rated]))]
+        self._counts = EventCounts(items_E[rated], timestamps_E[rated])
+        self._sums = np.concatenate([[0.0], np.cumsum(ratings_E[rated], dtype=np.float64)])
+
+    def before(self, items_K: Integers, timestamp: int) -> NDArray[np.float64]:
+        """Return the mean of each item's ratings strictly before `timestamp`, shape (K,), NaN where there is none."""
+        starts_K, ends_K = self._counts.span_before(items_K, timestamp)
+        sums_K = self._sums[ends_K] - self._sums[starts_K]
+        return np.where(ends_K > starts_K, sums_K / np.maximum(ends_K - starts_K, 1), np.nan)
 
 
 class CatalogueCounts:

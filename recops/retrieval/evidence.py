@@ -2,7 +2,8 @@
 
 Fitted things (SASRec, text statistics) come from `tool_fit`; counts and events run up to strictly before the sample's
 time; the user's own history is the sample's. Nothing reads the target. Shape suffixes: K asked items, N neighbours,
-C samples, J = I + 1 columns for all items with padding (column i is item i).
+C samples, J = I + 1 columns for all items with padding (column i is item i). What is known of items apart from a user
+is in `item_evidence`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,9 +17,11 @@ from recops.data.samples import SampleStore
 from recops.errors import InputError
 from recops.records import Sample
 from recops.retrieval.batches import flat_ranges
-from recops.retrieval.counts import EventCounts
+from recops.retrieval.counts import EventCounts, MeanRatings
 from recops.retrieval.embeddings import UserStates, load_user_states
 from recops.retrieval.histories import history_weights
+from recops.retrieval.item_evidence import ItemEvidence
+from recops.retrieval.once import Once
 from recops.retrieval.sasrec import SasRec, load_sasrec
 from recops.retrieval.states import SampleStates
 from recops.retrieval.text import RECENCY_DECAY, TextIndex
@@ -35,7 +38,11 @@ class Evidence:
     """Every score is an array of the shape of `items`, higher is better, NaN where the evidence cannot say.
 
     The state of a stored sample is computed on its first use and kept; `prepare` does so for many at once. A sample
-    that is not the store's has a negative id.
+    that is not the store's has a negative id. What only some tools need is built on its first use, once.
+
+    Attributes:
+        store: the data.
+        catalogue: what is known about items apart from a user.
     """
 
     def __init__(
@@ -47,8 +54,12 @@ class Evidence:
         self._embeddings = model.item_embedding.weight.detach().numpy()
         self._states = SampleStates(store, model, users)
         self._counts = EventCounts(store.item, store.timestamp)
+        self._ratings = Once(lambda: MeanRatings(store.item, store.timestamp, store.rating))
         self._user_starts = np.searchsorted(store.user, np.arange(store.num_users + 1)).astype(np.int64)
-        self._text = TextIndex(store.items, np.flatnonzero(self._known_items))
+        self._text = Once(lambda: TextIndex(store.items, np.flatnonzero(self._known_items)))
+        self.catalogue = ItemEvidence(
+            store, self._embeddings, self._known_items, self._counts, exact_search_max=users.exact_search_max
+        )
 
     @classmethod
     def load(cls, splits: Path, sasrec: Path, agent: AgentConfig, seed: int) -> "Evidence":
@@ -78,7 +89,7 @@ class Evidence:
     def text_similarity(self, sample: Sample, items: Sequence[int]) -> Scores:
         """Recency-weighted mean TF-IDF cosine to the latest items of the history; NaN where there is no text."""
         latest = [event.item for event in sample.history[-self._text_history_length :]]
-        return self._text.similarity(latest, _asked(items))
+        return self._text().similarity(latest, _asked(items))
 
     def popularity(self, sample: Sample, items: Sequence[int], window_days: int | None) -> Scores:
         """How often all users took an item strictly before the sample, ever or in the last `window_days` days."""
@@ -87,6 +98,13 @@ class Evidence:
             return self._counts.before(asked_K, sample.timestamp).astype(np.float64)
         start = sample.timestamp - window_days * MILLISECONDS_PER_DAY
         return self._counts.within(asked_K, start, sample.timestamp).astype(np.float64)
+
+    def mean_rating(self, sample: Sample, items: Sequence[int]) -> Scores:
+        """Mean of all users' ratings of an item strictly before the sample; NaN where there is none.
+
+        The catalogue's own average is of the day on which the catalogue was read: later ratings are in it.
+        """
+        return self._ratings().before(_asked(items), sample.timestamp)
 
     def similar_users(self, sample: Sample, items: Sequence[int]) -> Scores:
         """How often the users with the nearest SASRec states took an item strictly before the sample, by cosine.
@@ -99,8 +117,11 @@ class Evidence:
         starts_N = self._user_starts[state.users]
         rows, owner = flat_ranges(starts_N, self._user_starts[state.users + 1] - starts_N)
         weights = np.where(self.store.timestamp[rows] < sample.timestamp, state.cosines[owner], 0.0)
-        taken_I = np.asarray(np.bincount(self.store.item[rows], weights, self.store.num_items + 1), dtype=np.float64)
-        return taken_I[asked_K]
+        known_K, place_K = np.unique(asked_K, return_inverse=True)
+        places = np.minimum(np.searchsorted(known_K, self.store.item[rows]), len(known_K) - 1)
+        is_asked = known_K[places] == self.store.item[rows]
+        taken_K = np.asarray(np.bincount(places[is_asked], weights[is_asked], len(known_K)), dtype=np.float64)
+        return taken_K[place_K]
 
     def order(self, scores: Scores, sample: Sample, items: Sequence[int], purpose: str) -> tuple[list[int], list[int]]:
         """Return positions by score, best first, and the positions that cannot be scored (NaN), in seeded order.
@@ -130,7 +151,7 @@ class Evidence:
         weights_CJ = history_weights(
             samples, self.store.num_items, length=self._text_history_length, decay=RECENCY_DECAY
         )
-        return self._text.similarity_to_all(weights_CJ)
+        return self._text().similarity_to_all(weights_CJ)
 
 
 def _asked(items: Sequence[int]) -> Items:

@@ -128,7 +128,7 @@ def encode_histories(model: SasRec, histories: Sequence[Sequence[int]], batch_si
     Items that the model was not fitted on are left out; of the rest the last `max_length` count. A history with nothing
     left has no state: its row is NaN.
     """
-    known = model.known_items.tolist()
+    known = model.known_items.cpu().numpy()
     kept = [[item for item in history if known[item]][-model.max_length :] for history in histories]
     return encode_sequences(model, Sequences.of(kept), batch_size)
 
@@ -164,7 +164,8 @@ def load_sasrec(folder: Path) -> SasRec:
             raise InputError(folder / name, found="no file", expected="a fitted SASRec", next_step=step)
     model = SasRec(**read_json(folder / SETTINGS))
     try:
-        model.load_state_dict(load_file(folder / WEIGHTS))
+        # The tensors of the file itself, mapped into memory: the embeddings of a large catalogue are not read twice.
+        model.load_state_dict(load_file(folder / WEIGHTS), assign=True)
     except Exception as error:  # safetensors and torch raise their own kinds for damaged or foreign weights
         raise InputError(folder / WEIGHTS, found=error, expected="weights of config.json", next_step=step) from error
     return model.eval()

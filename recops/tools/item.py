@@ -7,8 +7,10 @@ import numpy as np
 
 from recops.records import label
 from recops.tools.context import ToolContext, choice, spaced
+from recops.tools.prices import BANDS, price_band
 
-BANDS = ("low", "middle", "high", "unknown")
+_MAX_RELATED = 3
+"""Items listed beside the candidates for each relation."""
 
 
 def get_item_info(context: ToolContext, candidate: str) -> str:
@@ -17,13 +19,29 @@ def get_item_info(context: ToolContext, candidate: str) -> str:
     Args:
         candidate: its letter
     """
-    candidates = context.task.candidates
-    labels = [label(place) for place in range(len(candidates))]
-    name = choice("candidate", candidate, labels)
-    item = candidates[labels.index(name)]
+    item = context.named_item("candidate", candidate)
     taken = context.evidence.popularity(context.task.sample, [item], None)[0]
-    count = 0 if np.isnan(taken) else int(taken)
-    return f" {name} | {context.item_text.line(item, context.agent.tool_fields)} | taken {count} times"
+    name = f" {label(context.candidates.index(item))} | " if item in context.candidates else ""
+    return f"{name}{context.line(item)} | taken {int(taken)} times"
+
+
+def get_related_items(context: ToolContext, item: str) -> str:
+    """What goes with an item: taken together by others, of its store, of its category.
+
+    Args:
+        item: a candidate's letter, or a title of the history
+    """
+    asked = context.named_item("item", item)
+    catalogue, moment = context.evidence.catalogue, context.moment()
+    together, _ = catalogue.taken_together(asked, moment.timestamp)
+    near = [other for other in together.tolist() if other not in moment.left_out][:_MAX_RELATED]
+    lines = _line("Taken together", _candidates_in(context, together.tolist()))
+    others = context.others("Also taken together", near)
+    for shared in ("store", "category"):
+        same = catalogue.share(shared, asked, context.candidates) & (np.asarray(context.candidates) != asked)
+        lines += _line(f"Same {shared}", context.labels_where(same))
+        others += context.others(f"Also of the {shared}", catalogue.of_same(shared, asked, moment, _MAX_RELATED))
+    return "\n".join(lines + others) or "Nothing related is known."
 
 
 def rank_by_popularity(context: ToolContext, window: Literal["recent", "ever"]) -> str:
@@ -40,15 +58,15 @@ def rank_by_popularity(context: ToolContext, window: Literal["recent", "ever"]) 
 
 def analyze_candidates(context: ToolContext) -> str:
     """The candidates grouped by category, those of the history first, and by price."""
-    category = [context.item_text.field(item, "category") for item in context.task.candidates]
-    in_history = Counter(context.item_text.field(event.item, "category") for event in context.task.sample.history)
+    category = [context.field(item, "category") for item in context.candidates]
+    in_history = Counter(context.field(event.item, "category") for event in context.history)
     groups = _grouped(category)
     names = sorted(groups, key=lambda name: (-in_history[name], -len(groups[name]), name))
     shown = [name for name in names if in_history[name] or len(groups[name]) > 1]
     lines = [f"{name}:{spaced(groups[name])}" for name in shown]
     others = [one for name in names if name not in shown for one in groups[name]]
-    lines += [f"Other categories:{spaced(others)}"] if others else []
-    prices = _grouped([_band(context, item) for item in context.task.candidates])
+    lines += _line("Other categories", others)
+    prices = _grouped([price_band(context.item_text.price(item), context.price_limits) for item in context.candidates])
     return "\n".join(lines + [f"Price {band}:{spaced(prices[band])}" for band in BANDS if band in prices])
 
 
@@ -60,6 +78,11 @@ def _grouped(names: list[str]) -> dict[str, list[str]]:
     return groups
 
 
-def _band(context: ToolContext, item: int) -> str:
-    price = context.item_text.price(item)
-    return "unknown" if price is None else BANDS[int(np.searchsorted(context.price_limits, price, side="right"))]
+def _candidates_in(context: ToolContext, items: list[int]) -> list[str]:
+    """Return the labels of the candidates among `items`, in the order of `items`."""
+    places = {item: place for place, item in enumerate(context.candidates)}
+    return [label(places[item]) for item in items if item in places]
+
+
+def _line(head: str, labels: list[str]) -> list[str]:
+    return [f"{head}:{spaced(labels)}"] if labels else []

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import polars as pl
 
@@ -10,34 +11,39 @@ from recops.tools.sanitize import Sanitizer
 
 UNKNOWN = "unknown"
 
+_KEPT_TEXTS = 65_536
+
 
 class ItemText:
-    """Fields of the items (row i of the frame is item i + 1) as clean text."""
+    """Fields of the items (row i of the frame is item i + 1) as clean text; the frame is shared and not copied."""
 
     def __init__(self, items: pl.DataFrame, sanitizer: Sanitizer) -> None:
-        self._columns = {
-            name: items[name].to_list() for name in ("title", "category", "store", "price", "average_rating")
+        self._texts = {name: items[name] for name in ("title", "category", "store")}
+        self._numbers = {
+            name: items[name].cast(pl.Float32).fill_null(math.nan).to_numpy() for name in ("price", "average_rating")
         }
-        self._sanitizer = sanitizer
+        self._clean = lru_cache(maxsize=_KEPT_TEXTS)(sanitizer.clean)
 
     def line(self, item: int, fields: Sequence[ItemField]) -> str:
         """Return the fields of an item joined by ` | `, "unknown" where one is absent."""
         return " | ".join(self.field(item, name) for name in fields)
 
     def field(self, item: int, name: ItemField) -> str:
-        """Return one field of an item as text."""
+        """Return one field of an item as text; the rating is the catalogue's average."""
         if name == "price":
-            return self._number("price", item, "${:.2f}")
+            price = self.price(item)
+            return UNKNOWN if price is None else f"${price:.2f}"
         if name == "rating":
-            return self._number("average_rating", item, "{:.1f} stars")
-        value = self._columns[name][item - 1]
-        return (self._sanitizer.clean(value) if value else "") or UNKNOWN
+            return rating_text(float(self._numbers["average_rating"][item - 1]))
+        value = self._texts[name][item - 1]
+        return (self._clean(value) if value else "") or UNKNOWN
 
     def price(self, item: int) -> float | None:
         """Return the price of an item, None where it is absent."""
-        value = self._columns["price"][item - 1]
-        return None if value is None or math.isnan(value) else float(value)
+        value = float(self._numbers["price"][item - 1])
+        return None if math.isnan(value) else value
 
-    def _number(self, column: str, item: int, form: str) -> str:
-        value = self._columns[column][item - 1]
-        return UNKNOWN if value is None or math.isnan(value) else form.format(value)
+
+def rating_text(mean: float) -> str:
+    """Return a mean rating in words, "unknown" for NaN."""
+    return UNKNOWN if math.isnan(mean) else f"{mean:.1f} stars"

@@ -1,46 +1,54 @@
 """The tools of a suite, bound to a data set: one door for prompts, environments and experts."""
 
+import dataclasses
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from recops.config.agent import AgentConfig
 from recops.data.samples import SampleStore
 from recops.errors import InputError
 from recops.records import Task
 from recops.retrieval.evidence import Evidence
-from recops.tools.collaborative import get_similar_users, rank_by_next_item
-from recops.tools.content import rank_by_similarity
+from recops.tools.budget import BUDGETS, OWN_TOOL_CHARACTERS, within_budget
+from recops.tools.collaborative import get_similar_items, get_similar_users, rank_by_next_item
+from recops.tools.content import rank_by_similarity, search_catalog
 from recops.tools.context import ToolContext
 from recops.tools.errors import ToolError
-from recops.tools.item import analyze_candidates, get_item_info, rank_by_popularity
+from recops.tools.item import analyze_candidates, get_item_info, get_related_items, rank_by_popularity
 from recops.tools.item_text import ItemText
+from recops.tools.own import ToolFunction, own_tool
+from recops.tools.prices import price_limits
 from recops.tools.sanitize import Sanitizer
-from recops.tools.user import get_user_history
+from recops.tools.user import get_rating_behavior, get_session_behavior, get_user_history, get_user_profile
 
-ToolFunction = Callable[..., str]
 TOOLS: dict[str, ToolFunction] = {
     function.__name__: function
     for function in (
+        get_user_profile,
         get_user_history,
+        get_session_behavior,
+        get_rating_behavior,
         get_item_info,
+        get_related_items,
+        analyze_candidates,
+        rank_by_popularity,
+        get_similar_items,
+        get_similar_users,
         rank_by_next_item,
         rank_by_similarity,
-        rank_by_popularity,
-        get_similar_users,
-        analyze_candidates,
+        search_catalog,
     )
 }
-"""Every tool by name; the first parameter is the context, the others are what the model writes."""
+"""Every tool of ours by name; the first parameter is the context, the others are what the model writes."""
 
 _CACHED_ANSWERS = 65_536
+_NO_ITEM = 0
 
 
 class Toolbox:
-    """Answers the calls of a suite's tools, read-only, within the time rules of `Evidence`."""
+    """Answers the calls of a suite's tools, read-only, within the time rules of `Evidence`; threads may share it."""
 
     def __init__(self, evidence: Evidence, agent: AgentConfig, *, control_tokens: Iterable[str] = ()) -> None:
         self.functions = suite(agent)
@@ -49,7 +57,8 @@ class Toolbox:
         self.sanitizer = Sanitizer(agent.max_title_characters, control_tokens)
         self.item_text = ItemText(self.store.items, self.sanitizer)
         self._agent = agent
-        self._price_limits = _price_limits(self.store)
+        self._price_limits = price_limits(self.store.items["price"])
+        self._line_sanitizer = Sanitizer(OWN_TOOL_CHARACTERS, control_tokens)
         self._answers: dict[tuple[int, tuple[int, ...], str, str], str] = {}
 
     @classmethod
@@ -84,28 +93,50 @@ class Toolbox:
             return self._computed(task, name, arguments)
         # The episodes of one group ask the same questions. `repr` keeps True, 1 and 1.0 apart, which are equal as keys.
         key = (task.sample.sample_id, task.candidates, name, repr(sorted(arguments.items())))
-        if key not in self._answers:
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = self._computed(task, name, arguments)
             if len(self._answers) >= _CACHED_ANSWERS:
                 self._answers.clear()
-            self._answers[key] = self._computed(task, name, arguments)
-        return self._answers[key]
+            self._answers[key] = answer
+        return answer
+
+    def context(self, task: Task) -> ToolContext:
+        """Return what the tools of a task may look at: everything but the target."""
+        blind = dataclasses.replace(task.sample, target=_NO_ITEM, target_is_warm=False)
+        return ToolContext(
+            dataclasses.replace(task, sample=blind),
+            self.evidence,
+            self.item_text,
+            self._agent,
+            self._price_limits,
+            self.sanitizer.clean,
+        )
 
     def _computed(self, task: Task, name: str, arguments: Mapping[str, Any]) -> str:
-        context = ToolContext(task, self.evidence, self.item_text, self._agent, self._price_limits)
-        return self.functions[name](context, **arguments)
+        answer = self.functions[name](self.context(task), **arguments)
+        if name in TOOLS:
+            return within_budget(answer, BUDGETS[name])
+        # Not one of ours: what it read elsewhere may hold anything.
+        lines = [self._line_sanitizer.clean(line) for line in answer.splitlines()]
+        return within_budget("\n".join(line for line in lines if line), OWN_TOOL_CHARACTERS)
 
 
 def suite(agent: AgentConfig) -> dict[str, ToolFunction]:
-    """Return the functions of the recipe's tools, in the recipe's order.
+    """Return the functions of the recipe's tools by name, in the recipe's order.
 
     Raises:
-        InputError: a name is not one of `TOOLS`.
+        InputError: a name is neither one of `TOOLS` nor a tool of an installed package, or two tools share a name.
     """
-    unknown = [name for name in agent.tools if name not in TOOLS]
-    if unknown:
-        step = f"Known tools: {', '.join(TOOLS)}."
-        raise InputError("agent.tools", found=", ".join(unknown), expected="names of known tools", next_step=step)
-    return {name: TOOLS[name] for name in agent.tools}
+    functions: dict[str, ToolFunction] = {}
+    for name in agent.tools:
+        function = TOOLS.get(name) or own_tool(name, ours=tuple(TOOLS))
+        if function.__name__ in functions:
+            step = "Rename one of the functions: the agent calls tools by name."
+            found = f"{name}, a second {function.__name__}"
+            raise InputError("agent.tools", found=found, expected="one tool of a name", next_step=step)
+        functions[function.__name__] = function
+    return functions
 
 
 def parameters(function: ToolFunction) -> list[inspect.Parameter]:
@@ -123,9 +154,3 @@ def check_names(function: ToolFunction, arguments: Mapping[str, Any]) -> None:
     if set(arguments) != set(expected):
         found = ", ".join(map(str, arguments)) or "none"
         raise ToolError(f"arguments: found {found[:60]}; expected {', '.join(expected) or 'none'}")
-
-
-def _price_limits(store: SampleStore) -> tuple[float, float]:
-    prices = store.items["price"].drop_nulls().drop_nans().to_numpy()
-    low, high = np.quantile(prices, [1 / 3, 2 / 3]) if len(prices) else (0.0, 0.0)
-    return float(low), float(high)

@@ -23,12 +23,19 @@ def recops(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 def test_help_names_every_command() -> None:
     shown = recops("--help").stdout
-    for command in ("run", "stage", "try", "results", "recommend", "doctor", "dvc-yaml", "readme"):
+    for command in ("run", "stage", "try", "results", "recommend", "tool", "doctor", "dvc-yaml", "readme"):
         assert f" {command} " in shown
 
 
 @pytest.mark.parametrize(
-    "command", [["run"], ["stage", "raw_data"], ["try", "-s", "seed=1"], ["recommend", "--user", "u"]]
+    "command",
+    [
+        ["run"],
+        ["stage", "raw_data"],
+        ["try", "-s", "seed=1"],
+        ["recommend", "--user", "u"],
+        ["tool", "get_user_profile", "--user", "u"],
+    ],
 )
 def test_an_unknown_recipe_ends_with_its_message_and_no_traceback(command: list[str]) -> None:
     done = recops(*command, "--recipe", "nothing")
@@ -55,6 +62,13 @@ def test_results_of_a_recipe_that_was_not_run_say_how_to_make_them(tmp_path: Pat
     done = recops("results", RECOPS_ROOT=str(tmp_path))
     assert done.returncode == 2
     assert "no manifest" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["{limit: 3}", "[3]"])
+def test_arguments_of_a_tool_are_a_json_object(text: str) -> None:
+    done = recops("tool", "get_user_history", "--user", "u", "--arguments", text)
+    assert done.returncode == 2
+    assert "a JSON object" in done.stderr
 
 
 def test_an_unknown_stage_lists_the_stages() -> None:

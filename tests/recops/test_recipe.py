@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 import yaml
 
+from recops.config.agent import SUITES
 from recops.config.recipe import Recipe, load_recipe, parse_recipe
 from recops.config.section import Section
 from recops.config.variables import expand_variables
 from recops.errors import InputError
 from recops.stage import STAGE_NAMES
+from recops.tools.toolbox import TOOLS
 from tests.pipeline.project import CHECKOUT
 
 RECIPES = sorted((CHECKOUT / "recipes").glob("*.yaml"))
@@ -117,3 +119,34 @@ def test_variables_come_from_the_environment_or_their_default(monkeypatch: pytes
     assert expand_variables("${RECOPS_A}/${RECOPS_B:-there}", where="folder") == "here/there"
     with pytest.raises(InputError, match="export RECOPS_B="):
         expand_variables("${RECOPS_B}", where="folder")
+
+
+def tools_of(tools: Any) -> tuple[str, ...]:
+    content = embedded()
+    content["agent"]["tools"] = tools
+    return parse_recipe(content, where=Path("embedded.yaml")).agent.tools
+
+
+def test_a_suite_stands_for_its_tools_and_a_list_for_itself() -> None:
+    assert SUITES["all"] == tuple(TOOLS)
+    assert all(set(names) <= set(TOOLS) for names in SUITES.values())
+    assert tools_of("recthinker") == SUITES["recthinker"]
+    assert tools_of(["get_item_info", "my_shop.tools.get_margin"]) == ("get_item_info", "my_shop.tools.get_margin")
+
+
+def test_an_unknown_suite_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match=r"agent\.tools.*agenticrec, recthinker, all.*found 'everything'"):
+        tools_of("everything")
+
+
+@pytest.mark.parametrize("name", ["embedded", "electronics_small"])
+def test_the_recipes_of_the_results_keep_the_tools_that_their_policies_were_trained_with(name: str) -> None:
+    assert load_recipe(CHECKOUT / "recipes" / f"{name}.yaml").agent.tools == (
+        "get_user_history",
+        "get_item_info",
+        "rank_by_next_item",
+        "rank_by_similarity",
+        "rank_by_popularity",
+        "get_similar_users",
+        "analyze_candidates",
+    )

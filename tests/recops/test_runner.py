@@ -150,3 +150,18 @@ def test_a_result_cannot_be_changed(root: Path) -> None:
     result = runner.StageResult(root, {}, "", "")
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.run_id = "other"  # type: ignore[misc]
+
+
+def test_the_code_behind_a_tool_of_another_package_is_a_fact_of_the_stages_that_use_tools(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = 'def ask(context) -> str:\n    """Says something."""\n    return "x"\n'
+    (tmp_path / "fact_tools.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    other = recipe(agent={**tiny_recipe()["agent"], "tools": ["get_user_history", "fact_tools.ask"]})
+
+    facts = [runner.stage_facts(name, other, root) for name in ("base_policy", "raw_data")]
+
+    assert list(facts[0]["own_tools"]) == ["fact_tools.ask"]
+    assert facts[1]["own_tools"] == {}
+    assert runner.stage_facts("base_policy", recipe(), root)["own_tools"] == {}

@@ -11,18 +11,8 @@ from recops.records import Task
 from recops.tools.errors import ToolError
 from recops.tools.toolbox import TOOLS, Toolbox
 from tests.recops.agent.world import AGENT, all_tasks, changed, load_toolbox, write_world
+from tests.recops.tools.calls import CALLS
 
-CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("get_user_history", {"limit": 50}),
-    ("get_item_info", {"candidate": "A"}),
-    ("get_item_info", {"candidate": "C"}),
-    ("rank_by_next_item", {}),
-    ("rank_by_similarity", {}),
-    ("rank_by_popularity", {"window": "recent"}),
-    ("rank_by_popularity", {"window": "ever"}),
-    ("get_similar_users", {}),
-    ("analyze_candidates", {}),
-)
 ORDERS = [call for call in CALLS if call[0].startswith("rank_by") or call[0] == "get_similar_users"]
 
 
@@ -65,7 +55,18 @@ def test_candidates_that_no_similar_user_took_are_unknown(toolbox: Toolbox) -> N
         ("rank_by_popularity", {"window": ["recent"]}, "window: found ['recent']; expected one of recent, ever"),
         ("get_item_info", {"candidate": "G"}, "candidate: found 'G'; expected one of A, B, C, D, E, F"),
         ("get_item_info", {"candidate": {"a": [1] * 99}}, None),
-        ("search_catalog", {}, None),
+        (
+            "get_item_info",
+            {"candidate": "Red cable"},
+            "candidate: found 'Red cable'; expected A to F, or a title of the history",
+        ),
+        ("get_related_items", {"item": 3}, "item: found 3; expected one of A, B, C, D, E, F"),
+        ("get_similar_items", {"item": ""}, "item: found ''; expected one of A, B, C, D, E, F"),
+        ("search_catalog", {}, "arguments: found none; expected query"),
+        ("search_catalog", {"query": ["red"]}, "query: found ['red']; expected words, at most 200 characters"),
+        ("search_catalog", {"query": " ,; "}, "query: found ' ,; '; expected words, at most 200 characters"),
+        ("search_catalog", {"query": "red " * 60}, None),
+        ("rank_by_magic", {}, None),
     ],
 )
 def test_a_wrong_call_is_told_what_is_expected(
@@ -77,12 +78,12 @@ def test_a_wrong_call_is_told_what_is_expected(
     with pytest.raises(ToolError) as found:
         toolbox.call(task, name, arguments)
 
-    assert len(str(found.value)) < 250
+    assert len(str(found.value)) < 300
     assert message in (None, str(found.value))
 
 
 def test_a_suite_with_an_unknown_tool_is_refused(folders: tuple[Path, Path]) -> None:
-    with pytest.raises(InputError, match=r"rank_by_magic.*Known tools: get_user_history"):
+    with pytest.raises(InputError, match=r"rank_by_magic.*Known tools: get_user_profile"):
         load_toolbox(folders, changed(tools=("rank_by_next_item", "rank_by_magic")))
 
 
