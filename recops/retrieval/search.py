@@ -6,9 +6,11 @@ i + 1), J = I + 1 columns for the items with padding, P postings (pairs of a wor
 """
 
 import bisect
+import unicodedata
 
 import numpy as np
 import polars as pl
+import regex
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
@@ -20,7 +22,8 @@ MAX_WORDS = 16
 
 _SATURATION, _LENGTH_WEIGHT = 1.2, 0.75
 """BM25's k1 and b, as its authors recommend."""
-_WORD = r"\w\w+"
+_WORD = r"[\p{L}\p{M}\p{N}_]{2,}"
+"""Of Unicode's own classes, so that Rust, for the catalogue, and Python, for a query, read the same words."""
 
 Items = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -57,7 +60,7 @@ class SearchIndex:
 
 def query_words(query: str) -> list[str]:
     """Return the words of a query that a search looks for: lower case, no stop words, at most `MAX_WORDS`."""
-    words = pl.Series([query]).to_frame("text").select(_words(pl.col("text"))).to_series()[0].to_list()
+    words = regex.findall(_WORD, unicodedata.normalize("NFKC", query).lower())
     return [word for word in dict.fromkeys(words) if word not in ENGLISH_STOP_WORDS][:MAX_WORDS]
 
 
@@ -70,7 +73,8 @@ def best_first(items: Items, scores: Scores, limit: int) -> Items:
     return items[np.lexsort((items, -scores))[:limit]]
 
 
-def _words(text: pl.Expr) -> pl.Expr:
+def catalogue_words(text: pl.Expr) -> pl.Expr:
+    """Return the words of a column of texts, a list each, stop words and repeats included."""
     return text.str.normalize("NFKC").str.to_lowercase().str.extract_all(_WORD)
 
 
@@ -79,7 +83,7 @@ def _postings(items: pl.DataFrame) -> pl.DataFrame:
     text = pl.concat_str([pl.col(name) for name in SEARCHED_COLUMNS], separator=" ", ignore_nulls=True)
     return (
         items.lazy()
-        .select(pl.int_range(1, pl.len() + 1, dtype=pl.Int32).alias("item"), _words(text).alias("word"))
+        .select(pl.int_range(1, pl.len() + 1, dtype=pl.Int32).alias("item"), catalogue_words(text).alias("word"))
         .explode("word")
         .filter(pl.col("word").is_not_null() & ~pl.col("word").is_in(sorted(ENGLISH_STOP_WORDS)))
         .group_by("word", "item")

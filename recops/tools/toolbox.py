@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -139,9 +140,10 @@ def suite(agent: AgentConfig) -> dict[str, ToolFunction]:
     return functions
 
 
-def parameters(function: ToolFunction) -> list[inspect.Parameter]:
+@cache
+def parameters(function: ToolFunction) -> tuple[inspect.Parameter, ...]:
     """Return what the model writes for a tool: its parameters without the context."""
-    return list(inspect.signature(function).parameters.values())[1:]
+    return tuple(inspect.signature(function).parameters.values())[1:]
 
 
 def check_names(function: ToolFunction, arguments: Mapping[str, Any]) -> None:

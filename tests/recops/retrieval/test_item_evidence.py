@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from recops.data.samples import SampleStore
@@ -18,7 +20,7 @@ from recops.retrieval.item_evidence import ItemEvidence, Moment
 from recops.retrieval.item_groups import ItemGroups
 from recops.retrieval.once import Once
 from recops.retrieval.relations import MAX_TAKERS, TakenTogether
-from recops.retrieval.search import MAX_WORDS, SearchIndex, best_first, query_words
+from recops.retrieval.search import MAX_WORDS, SearchIndex, best_first, catalogue_words, query_words
 from recops.retrieval.similar_items import SimilarItems
 from tests.recops.tools.shop import DAY, NUM_ITEMS, items, write_shop
 
@@ -105,6 +107,15 @@ def test_search_is_bm25_with_the_statistics_of_the_seen_items(query: str, store:
 def test_a_query_is_read_up_to_a_number_of_words_each_once() -> None:
     assert query_words("The RED red \uff32\uff25\uff24 cable, for a caf\u00e9") == ["red", "cable", "caf\u00e9"]
     assert len(query_words(" ".join(f"word{number}" for number in range(99)))) == MAX_WORDS
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text())
+def test_a_query_is_read_as_the_catalogue_is(text: str) -> None:
+    frame = pl.DataFrame({"text": [text]}, schema={"text": pl.String})
+    words = frame.select(catalogue_words(pl.col("text"))).to_series()[0].to_list()
+
+    assert query_words(text) == [word for word in dict.fromkeys(words) if word not in ENGLISH_STOP_WORDS][:MAX_WORDS]
 
 
 def test_the_best_are_those_of_a_full_sort_ties_by_number() -> None:
