@@ -79,11 +79,17 @@ def _plan(
 
 
 def _looks(task: Task, agent: AgentConfig, generator: np.random.Generator) -> list[tuple[str, dict[str, Any]]]:
-    """The describing calls that the suite allows, with seeded arguments."""
+    """The describing calls that the suite allows, with seeded arguments; a search needs a request, and has none."""
+    limit, letter = int(generator.integers(1, 6)), label(int(generator.integers(len(task.candidates))))
     looks: dict[str, dict[str, Any]] = {
-        "get_user_history": {"limit": int(generator.integers(1, 6))},
-        "get_item_info": {"candidate": label(int(generator.integers(len(task.candidates))))},
+        "get_user_history": {"limit": limit},
+        "get_item_info": {"candidate": letter},
         "analyze_candidates": {},
+        "get_user_profile": {},
+        "get_session_behavior": {},
+        "get_rating_behavior": {},
+        "get_related_items": {"item": letter},
+        "get_similar_items": {"item": letter},
     }
     return [(name, arguments) for name, arguments in looks.items() if name in agent.tools]
 

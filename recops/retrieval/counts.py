@@ -13,8 +13,7 @@ class EventCounts:
     """Events ordered by (item, time), under one integer key each, so that K items are searched in one call."""
 
     def __init__(self, items_E: NDArray[np.int32], timestamps_E: Integers) -> None:
-        self._times = np.unique(timestamps_E)
-        moments_E = np.searchsorted(self._times, timestamps_E)
+        self._times, moments_E = np.unique(timestamps_E, return_inverse=True)
         self._keys = np.sort(items_E.astype(np.int64) * self._stride + moments_E)
 
     @property
@@ -43,17 +42,30 @@ class EventCounts:
 class MeanRatings:
     """Mean rating of an item before a moment; events without a rating do not count."""
 
-    def __init__(self, items_E: NDArray[np.int32], timestamps_E: Integers, ratings_E: NDArray[np.float32]) -> None:
-        rated = np.flatnonzero(~np.isnan(ratings_E))
-        rated = rated[np.lexsort((timestamps_E[rated], items_E[rated]))]
-        self._counts = EventCounts(items_E[rated], timestamps_E[rated])
-        self._sums = np.concatenate([[0.0], np.cumsum(ratings_E[rated], dtype=np.float64)])
+    def __init__(self, counts: EventCounts, rows_E: NDArray[np.int32], ratings_E: NDArray[np.float32]) -> None:
+        """Sum up the ratings.
+
+        Args:
+            counts: of the same events.
+            rows_E: the events by (item, time), see `by_item`.
+            ratings_E: NaN where there is none.
+        """
+        ordered_E = ratings_E[rows_E]
+        rated_E = ~np.isnan(ordered_E)
+        self._counts = counts
+        self._sums = np.concatenate([[0.0], np.cumsum(np.where(rated_E, ordered_E, 0.0), dtype=np.float64)])
+        self._rated = np.concatenate([[0], np.cumsum(rated_E, dtype=np.int32)])
 
     def before(self, items_K: Integers, timestamp: int) -> NDArray[np.float64]:
         """Return the mean of each item's ratings strictly before `timestamp`, shape (K,), NaN where there is none."""
         starts_K, ends_K = self._counts.span_before(items_K, timestamp)
-        sums_K = self._sums[ends_K] - self._sums[starts_K]
-        return np.where(ends_K > starts_K, sums_K / np.maximum(ends_K - starts_K, 1), np.nan)
+        sums_K, rated_K = (one[ends_K] - one[starts_K] for one in (self._sums, self._rated))
+        return np.where(rated_K > 0, sums_K / np.maximum(rated_K, 1), np.nan)
+
+
+def by_item(items_E: NDArray[np.int32], timestamps_E: Integers) -> NDArray[np.int32]:
+    """Return the events in the order of (item, time, place), shape (E,): 4 bytes each."""
+    return np.lexsort((timestamps_E, items_E)).astype(np.int32)
 
 
 class CatalogueCounts:

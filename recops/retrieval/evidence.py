@@ -17,7 +17,7 @@ from recops.data.samples import SampleStore
 from recops.errors import InputError
 from recops.records import Sample
 from recops.retrieval.batches import flat_ranges
-from recops.retrieval.counts import EventCounts, MeanRatings
+from recops.retrieval.counts import EventCounts, MeanRatings, by_item
 from recops.retrieval.embeddings import UserStates, load_user_states
 from recops.retrieval.histories import history_weights
 from recops.retrieval.item_evidence import ItemEvidence
@@ -54,11 +54,12 @@ class Evidence:
         self._embeddings = model.item_embedding.weight.detach().numpy()
         self._states = SampleStates(store, model, users)
         self._counts = EventCounts(store.item, store.timestamp)
-        self._ratings = Once(lambda: MeanRatings(store.item, store.timestamp, store.rating))
+        rows = Once(lambda: by_item(store.item, store.timestamp))
+        self._ratings = Once(lambda: MeanRatings(self._counts, rows(), store.rating))
         self._user_starts = np.searchsorted(store.user, np.arange(store.num_users + 1)).astype(np.int64)
         self._text = Once(lambda: TextIndex(store.items, np.flatnonzero(self._known_items)))
         self.catalogue = ItemEvidence(
-            store, self._embeddings, self._known_items, self._counts, exact_search_max=users.exact_search_max
+            store, self._embeddings, self._known_items, self._counts, rows, exact_search_max=users.exact_search_max
         )
 
     @classmethod

@@ -46,12 +46,23 @@ class ItemEvidence:
         embeddings_JD: NDArray[np.float32],
         known_J: NDArray[np.bool_],
         counts: EventCounts,
+        rows: Once[NDArray[np.int32]],
         *,
         exact_search_max: int,
     ) -> None:
+        """Open the parts.
+
+        Args:
+            store: the data.
+            embeddings_JD: SASRec's, of every item.
+            known_J: which items `tool_fit` has.
+            counts: of the store's interactions.
+            rows: the store's rows by (item, time), see `counts.by_item`.
+            exact_search_max: neighbours of up to so many items are found without an index.
+        """
         self._store, self._known_J, self._counts = store, known_J, counts
         self._similar = SimilarItems(embeddings_JD, known_J, exact_search_max=exact_search_max)
-        self._together = Once(lambda: TakenTogether(store))
+        self._together = Once(lambda: TakenTogether(store, rows()))
         self._search = Once(lambda: SearchIndex(store.items, known_J))
         self._groups: dict[Shared, Once[ItemGroups]] = {
             "store": Once(lambda: self._grouped("store")),

@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from recops.data.samples import SampleStore
 from recops.retrieval import index as index_module
-from recops.retrieval.counts import EventCounts, MeanRatings
+from recops.retrieval.counts import EventCounts, MeanRatings, by_item
 from recops.retrieval.item_evidence import ItemEvidence, Moment
 from recops.retrieval.item_groups import ItemGroups
 from recops.retrieval.once import Once
@@ -38,6 +38,10 @@ def seen_items(store: SampleStore) -> np.ndarray:
     return seen
 
 
+def rows_of(store: SampleStore) -> Once[np.ndarray]:
+    return Once(lambda: by_item(store.item, store.timestamp))
+
+
 def plainly_together(store: SampleStore, item: int, timestamp: int) -> dict[int, float]:
     weights: dict[int, float] = {}
     rows = range(len(store.item))
@@ -57,7 +61,7 @@ def test_taken_together_counts_what_stood_near_in_the_order_of_users(
 ) -> None:
     monkeypatch.setattr("recops.retrieval.relations.MAX_TAKERS", takers)
     monkeypatch.setattr("tests.recops.retrieval.test_item_evidence.MAX_TAKERS", takers)
-    together = TakenTogether(store)
+    together = TakenTogether(store, by_item(store.item, store.timestamp))
     for item in range(1, NUM_ITEMS + 1):
         for day in (0, 20_031, 20_056, 10**6):
             found, weights = together.before(item, day * DAY)
@@ -148,7 +152,8 @@ def test_similar_items_are_by_cosine_to_the_mean_item(exact_search_max: int, mon
 
 
 def test_mean_ratings_are_those_before_a_moment(store: SampleStore) -> None:
-    means = MeanRatings(store.item, store.timestamp, store.rating)
+    counts = EventCounts(store.item, store.timestamp)
+    means = MeanRatings(counts, by_item(store.item, store.timestamp), store.rating)
     moment = 20_045 * DAY
 
     found = means.before(np.arange(1, NUM_ITEMS + 1), moment)
@@ -162,7 +167,7 @@ def test_what_is_found_was_taken_before_and_is_not_left_out(store: SampleStore) 
     seen = seen_items(store)
     vectors = np.random.default_rng(0).normal(size=(NUM_ITEMS + 1, 4)).astype(np.float32)
     counts = EventCounts(store.item, store.timestamp)
-    catalogue = ItemEvidence(store, vectors, seen, counts, exact_search_max=1000)
+    catalogue = ItemEvidence(store, vectors, seen, counts, rows_of(store), exact_search_max=1000)
     early = int(store.timestamp.min()) + 1
     first = set(store.item[store.timestamp < early].tolist())
 
@@ -182,7 +187,7 @@ def test_a_search_looks_further_until_it_has_enough(store: SampleStore, monkeypa
     monkeypatch.setattr("recops.retrieval.item_evidence._LOOKED_AT", 0)
     vectors = np.ones((NUM_ITEMS + 1, 2), dtype=np.float32)
     counts = EventCounts(store.item, store.timestamp)
-    catalogue = ItemEvidence(store, vectors, seen_items(store), counts, exact_search_max=1000)
+    catalogue = ItemEvidence(store, vectors, seen_items(store), counts, rows_of(store), exact_search_max=1000)
     late = sorted(range(1, NUM_ITEMS + 1), key=lambda item: store.timestamp[store.item == item].min(initial=2**60))
     when = int(store.timestamp[store.item == late[10]].min()) + 1
 

@@ -10,8 +10,9 @@ from benchmarks.planted_requests import complement_ranks, recall_at, request_ran
 from recops.config.raw_data import SimulatedStoreConfig
 from recops.data.samples import SampleStore
 from recops.data.simulated_store import SimulatedStore, simulate
-from recops.retrieval.counts import EventCounts
+from recops.retrieval.counts import EventCounts, by_item
 from recops.retrieval.item_evidence import ItemEvidence
+from recops.retrieval.once import Once
 
 NUM_ITEMS = 240
 
@@ -53,9 +54,9 @@ def store(planted: SimulatedStore, tmp_path_factory: pytest.TempPathFactory) -> 
 def catalogue(store: SampleStore) -> ItemEvidence:
     known = np.bincount(store.item, minlength=store.num_items + 1) > 0
     vectors = np.zeros((store.num_items + 1, 2), dtype=np.float32)
-    return ItemEvidence(
-        store, vectors, known, EventCounts(store.item, store.timestamp), exact_search_max=store.num_items
-    )
+    rows = Once(lambda: by_item(store.item, store.timestamp))
+    counts = EventCounts(store.item, store.timestamp)
+    return ItemEvidence(store, vectors, known, counts, rows, exact_search_max=store.num_items)
 
 
 def test_search_finds_what_a_request_means(
