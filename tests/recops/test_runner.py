@@ -160,8 +160,8 @@ def test_the_code_behind_a_tool_of_another_package_is_a_fact_of_the_stages_that_
     monkeypatch.syspath_prepend(str(tmp_path))
     other = recipe(agent={**tiny_recipe()["agent"], "tools": ["get_user_history", "fact_tools.ask"]})
 
-    facts = [runner.stage_facts(name, other, root) for name in ("base_policy", "raw_data")]
+    facts = [runner.stage_facts(name, other, Layout(root, RECIPE)) for name in ("base_policy", "raw_data")]
 
     assert list(facts[0]["own_tools"]) == ["fact_tools.ask"]
     assert facts[1]["own_tools"] == {}
-    assert runner.stage_facts("base_policy", recipe(), root)["own_tools"] == {}
+    assert runner.stage_facts("base_policy", recipe(), Layout(root, RECIPE))["own_tools"] == {}
