@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -53,6 +53,8 @@ app.add_typer(study_app, name="study")
 console = Console()
 
 StudyArgument = Annotated[str, typer.Argument(help="A file of studies/, without its ending.")]
+MeasuredSlice = Literal["valid", "test"]
+PolicyOption = Annotated[StageName, typer.Option(help="The stage whose policy answers.")]
 RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="A file of recipes/, without its ending.")]
 
 
@@ -126,15 +128,37 @@ def baselines(recipe: RecipeOption = "embedded") -> None:
 
 @app.command()
 def recommend(
-    user: Annotated[str, typer.Option("--user", "-u", help="A user id of the recipe's data.")],
+    user: Annotated[str | None, typer.Option("--user", "-u", help="A user id of the recipe's data.")] = None,
     recipe: RecipeOption = "embedded",
-    policy: Annotated[StageName, typer.Option(help="The stage whose policy answers.")] = "ppr_model",
+    policy: PolicyOption = "ppr_model",
+    request: Annotated[str, typer.Option(help="What the user asks for, in words.")] = "",
+    catalogue: Annotated[bool, typer.Option("--catalogue", help="Retrieve from the whole catalogue.")] = False,
+    complete: Annotated[str | None, typer.Option(help="An item id: what goes with it, for the user if given.")] = None,
 ) -> None:
-    """Ask a trained policy for a ranked list for one user, and see how it came to it."""
+    """Ask a trained policy for a ranked list, and see how it came to it."""
     from recops.evaluate import recommend as module  # torch and transformers: some seconds that `--help` need not take
 
     layout = Layout(project_root(), recipe)
-    print_recommendation(console, module.recommend(layout, load_recipe(layout.recipe_file), user, policy))
+    asked = module.Asked(user, request=request, catalogue=catalogue, complete=complete)
+    print_recommendation(console, module.recommend(layout, load_recipe(layout.recipe_file), asked, policy))
+
+
+@app.command()
+def use_scores(
+    recipe: RecipeOption = "embedded",
+    policy: PolicyOption = "ppr_model",
+    slice_name: Annotated[MeasuredSlice, typer.Option("--slice", help="Choices are made on valid.")] = "valid",
+    max_samples: Annotated[int, typer.Option(min=1, help="At most so many samples, and so many complements.")] = 300,
+) -> None:
+    """Measure recommending from the whole catalogue, requests and complements; write runs/use/RECIPE/*.json."""
+    from recops.evaluate import use_scores as module
+
+    layout = Layout(project_root(), recipe)
+    scores = module.measure_use(
+        layout, load_recipe(layout.recipe_file), policy, slice_name=slice_name, max_samples=max_samples
+    )
+    print(module.use_table(scores))
+    console.print(f"wrote {module.write_use_scores(layout, scores)}", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -39,11 +39,15 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What one episode asks about a sample: `rank` the candidates, or pick the MORE or LESS likely of two."""
+    """What one episode asks about a sample: `rank` the candidates, or pick the MORE or LESS likely of two.
+
+    `request` is what the user asked for in words, empty where nothing was said.
+    """
 
     sample: Sample
     candidates: tuple[int, ...]
     direction: Direction
+    request: str = ""
 
     @property
     def answer_item(self) -> int:

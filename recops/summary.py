@@ -119,12 +119,14 @@ def baselines_table(table: dict[str, Any]) -> str:
 def print_recommendation(console: Console, found: "Recommendation") -> None:
     """Print a ranked list, and the tool calls that led to it."""
     console.print("History: " + "; ".join(found.history), highlight=False, markup=False)
+    windows = f", in {found.num_episodes} windows: the last is shown" if found.num_episodes > 1 else ""
+    console.print(f"Candidates: {found.num_ranked} {found.candidates}{windows}", highlight=False, markup=False)
     for turn in found.turns:
         console.print(f"{turn.kind}: {turn.text}", style="dim", highlight=False, markup=False)
     if found.invalid:
         console.print(f"{found.policy_stage} gave no valid answer: {found.error}", style="red", markup=False)
         return
-    table = Table(title=f"{found.policy_stage} for {found.user_id}")
+    table = Table(title=f"{found.policy_stage} for {found.user_id or 'anybody'}")
     for column in ("place", "label", "item", "title", "category"):
         table.add_column(column)
     for item in found.items:

@@ -68,6 +68,8 @@ def task_messages(task: Task, toolbox: Toolbox, agent: AgentConfig) -> list[dict
     history = [text.line(item, agent.history_fields) for item in items] if agent.history_fields else []
     shown = [text.line(item, agent.candidate_fields) for item in task.candidates] if agent.candidate_fields else []
     request = request_line(task.direction, num_expected(task, agent))
+    if task.request:
+        request = f"{request}\nRequest: {toolbox.sanitizer.clean(task.request)}"
     return prompt_messages(request, history=history, num_candidates=len(task.candidates), candidates=shown)
 
 

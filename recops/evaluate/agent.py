@@ -4,7 +4,7 @@ Every policy plays the same samples greedily, through the same tools. An invalid
 leaving those episodes out would reward a policy for failing on the hard ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,30 +43,27 @@ def ranking_tasks(store: SampleStore, sample_ids: NDArray[np.int32]) -> list[Tas
     return [Task(sample, sample.candidates, "rank") for sample in samples]
 
 
-def play_policy(
-    folder: Path,
-    tasks: Sequence[Task],
-    evidence: Evidence,
-    agent: AgentConfig,
-    *,
-    seed: int,
-    batch_size: int,
-    constrain_answers: bool,
-) -> list[Episode]:
-    """Return one greedy episode per task, in the order of the tasks, played by the policy in `folder`."""
+def player_of(
+    folder: Path, evidence: Evidence, agent: AgentConfig, *, seed: int, batch_size: int, constrain_answers: bool
+) -> Callable[[Sequence[Task]], list[Episode]]:
+    """Open the policy in `folder` and return what plays tasks with it, greedily: one episode each, in their order."""
     policy = load_policy(folder, agent.engine)
     # A toolbox per policy, for each tokenizer has control tokens of its own that no item text may spell.
     toolbox = Toolbox(evidence, agent, control_tokens=policy.control_tokens)
-    return play(
-        policy,
-        tasks,
-        toolbox,
-        agent,
-        temperature=GREEDY,
-        seed=seed,
-        batch_size=batch_size,
-        constrain_answers=constrain_answers,
-    )
+
+    def played(tasks: Sequence[Task]) -> list[Episode]:
+        return play(
+            policy,
+            tasks,
+            toolbox,
+            agent,
+            temperature=GREEDY,
+            seed=seed,
+            batch_size=batch_size,
+            constrain_answers=constrain_answers,
+        )
+
+    return played
 
 
 def kept_or_played(
@@ -82,15 +79,10 @@ def kept_or_played(
 ) -> list[Episode]:
     """Return the episodes that an interrupted evaluation kept in the file `kept`, or play and keep them."""
     if not kept.is_file():
-        episodes = play_policy(
-            folder,
-            tasks,
-            evidence,
-            agent,
-            seed=seed,
-            batch_size=batch_size,
-            constrain_answers=constrain_answers,
+        player = player_of(
+            folder, evidence, agent, seed=seed, batch_size=batch_size, constrain_answers=constrain_answers
         )
+        episodes = player(tasks)
         unfinished = kept.with_suffix(".partial")
         episodes_to_frame(folder.name, episodes).write_parquet(unfinished)
         unfinished.rename(kept)

@@ -20,7 +20,7 @@ from recops.config.overrides import overridden
 from recops.config.recipe import Recipe, load_recipe
 from recops.data.samples import SampleStore, frozen_sha256
 from recops.errors import InputError
-from recops.evaluate.agent import chosen_samples, play_policy, ranking_tasks
+from recops.evaluate.agent import chosen_samples, player_of, ranking_tasks
 from recops.evaluate.report import BASELINE_RANKINGS, baseline_systems
 from recops.evaluate.systems import System, agent_facts
 from recops.metrics import ABSENT
@@ -142,7 +142,8 @@ def _systems(
     tasks = ranking_tasks(evidence.store, ids_N)
     measured = recipe.evaluation_reports
     settings: Any = {"batch_size": measured.batch_size, "constrain_answers": measured.constrain_answers}
-    return [System.of_agent(stage, play_policy(artefact, tasks, evidence, recipe.agent, seed=recipe.seed, **settings))]
+    player = player_of(artefact, evidence, recipe.agent, seed=recipe.seed, **settings)
+    return [System.of_agent(stage, player(tasks))]
 
 
 def _content(system: System, num_ranked: int) -> dict[str, Any]:

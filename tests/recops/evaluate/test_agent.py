@@ -5,7 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recops.evaluate.agent import chosen_samples, kept_or_played, play_policy, ranking_tasks
+from recops.evaluate.agent import chosen_samples, kept_or_played, player_of, ranking_tasks
 from recops.evaluate.episode_facts import calls_by_tool, copied_fraction, copied_tool, invalid_fraction, tool_order
 from recops.evaluate.episode_table import episode_rank, episodes_from_frame, episodes_to_frame
 from recops.metrics import ABSENT
@@ -34,9 +34,12 @@ def answered(episode: Episode, ranking: tuple[int, ...]) -> Episode:
 def test_real_policy_plays_every_task_in_order_and_the_same_way_twice(
     evidence: Evidence, tasks: list[Task], policy_folder: Path
 ) -> None:
-    first = play_policy(policy_folder, tasks, evidence, AGENT, seed=1, batch_size=4, constrain_answers=False)
+    def played(seed: int) -> list[Episode]:
+        return player_of(policy_folder, evidence, AGENT, seed=seed, batch_size=4, constrain_answers=False)(tasks)
+
+    first = played(1)
     assert [episode.task for episode in first] == tasks
-    assert first == play_policy(policy_folder, tasks, evidence, AGENT, seed=2, batch_size=4, constrain_answers=False)
+    assert first == played(2)
     assert any(episode.calls for episode in first)
 
 
