@@ -59,12 +59,13 @@ def run_sft(io: StageIO, config: SftConfig, *, seed: int, agent: AgentConfig) ->
     """Fine-tune the base policy on expert episodes; write `sft_checkpoint`.
 
     Raises:
-        InputError: there are fewer than two episodes, or an input is damaged.
+        InputError: there are fewer than two episodes, one is longer than the model reads, or an input is damaged.
         FloatingPointError: the loss is not finite.
         RuntimeError: nothing was trained.
     """
     policy = LocalPolicy(*load_trainable(io.input("base_policy")))
     rows = read_rows(io.input("expert_episodes") / "episodes.parquet", policy.tokenizer, agent, seed)
+    _check_length(rows, policy.model.config.max_position_embeddings)
     num_held_out = min(_MAX_HELD_OUT, max(1, int(len(rows) * _HELD_OUT_FRACTION)))
     held_out, trained = rows[:num_held_out], rows[num_held_out:]
     model = apply_lora(policy.model, config.lora, sub_seed(seed, io.stage, "lora"))
@@ -100,6 +101,15 @@ def read_rows(path: Path, tokenizer: Any, agent: AgentConfig, seed: int) -> list
         raise InputError(path, found=f"{len(episodes)} episodes", expected="at least 2", next_step=step)
     shuffled = episodes["messages"].sample(fraction=1.0, shuffle=True, seed=sub_seed(seed, "sft", "order"))
     return encode_conversations(tokenizer, [json.loads(text) for text in shuffled], tool_schemas(agent))
+
+
+def _check_length(rows: Sequence[Row], max_positions: int) -> None:
+    longest = max(len(ids) for ids, _ in rows)
+    if longest > max_positions:
+        found = f"an episode of {longest} tokens, prompt included"
+        step = "Lower agent.max_completion_tokens, history_length or the fields of items, or take a longer model."
+        expected = f"at most {max_positions}, as many as the model reads"
+        raise InputError("expert_episodes", found=found, expected=expected, next_step=step)
 
 
 @torch.no_grad()

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,22 @@ def test_adapters_can_be_trained_and_leave_the_rest_as_it_was(inputs: dict[str, 
     }
     assert changed
     assert all("proj" in name for name in changed)
+
+
+def test_an_episode_longer_than_the_model_reads_is_said_with_both_numbers(
+    inputs: dict[str, Path], policy: LocalPolicy, toolbox: Toolbox, tmp_path: Path
+) -> None:
+    short = shutil.copytree(inputs["base_policy"], tmp_path / "short")
+    settings = json.loads((short / "config.json").read_text(encoding="utf-8"))
+    (short / "config.json").write_text(json.dumps({**settings, "max_position_embeddings": 40}), encoding="utf-8")
+    rows = encode_conversations(policy.tokenizer, _conversations(toolbox, 24), tool_schemas(AGENT))
+    longest = max(len(ids) for ids, _ in rows)
+    io = StubIO(tmp_path / "run", "sft_checkpoint", {**inputs, "base_policy": short})
+
+    with pytest.raises(InputError, match=f"an episode of {longest} tokens, prompt included; expected at most 40"):
+        run_sft(io, SFT, seed=1, agent=AGENT)  # type: ignore[arg-type]
+
+    assert not list(io.out.iterdir())
 
 
 def test_ten_episodes_can_be_overfitted_and_every_parameter_moves(
