@@ -7,7 +7,7 @@ from typing import Any
 from recops.artifacts import verify
 from recops.config.recipe import Recipe
 from recops.errors import InputError
-from recops.evaluate.recommend import newest_moment
+from recops.evaluate.moments import newest_moment
 from recops.paths import Layout
 from recops.records import Task, label
 from recops.retrieval.evidence import Evidence

@@ -2,7 +2,8 @@
 
 The candidates are closed, as everywhere: the frozen ones of the user's newest test sample, or, for a user without one,
 items drawn as the negatives are, at the newest time of the data. Or they come from the whole catalogue: `retrieve`
-finds fifty, and the agent ranks them in windows. Nothing is measured here; `use_scores` does that.
+finds fifty, the agent ranks them in windows, and both orders are merged: what was asked for in words is known to
+the one, who the user is to the other. Nothing is measured here; `use_scores` does that.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from recops.errors import InputError
 from recops.evaluate.agent import AGENT_STAGES, player_of
 from recops.evaluate.browser import Turn, item_category, item_title, turns
 from recops.evaluate.moments import NEW_SAMPLE_ID, item_of, moment_of_item, newest_moment
-from recops.evaluate.retrieve import retrieve, retrieve_complements
+from recops.evaluate.retrieve import merged, retrieve, retrieve_complements
 from recops.evaluate.windows import Play, Ranked, rank_in_windows
 from recops.paths import Layout
 from recops.records import Sample, label
@@ -43,7 +44,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class RecommendedItem:
-    """One item of a recommendation; `place` counts from 1, `label` is what the agent called the candidate."""
+    """One item of a recommendation; `place` counts from 1.
+
+    `label` is what the agent called the candidate in the episode that ranked the top, empty if it was not in it.
+    """
 
     place: int
     label: str
@@ -113,7 +117,9 @@ def recommend(layout: Layout, recipe: Recipe, asked: Asked, policy_stage: StageN
         assert sample is not None
         listed, source = list(sample.candidates), FROZEN if sample.sample_id != NEW_SAMPLE_ID else DRAWN
     [ranked] = scene.rank([sample], [listed], [asked.request])
-    return _recommendation(ranked, sample, store, asked.user_id or "", policy_stage, source, recipe)
+    order = merged([ranked.items, listed]) if source == RETRIEVED else list(ranked.episodes[-1].answer.ranking)
+    found = _Found(asked.user_id or "", sample, source, ranked, order[: recipe.agent.num_ranked])
+    return _recommendation(found, store, policy_stage, recipe)
 
 
 @dataclass(frozen=True)
@@ -155,29 +161,32 @@ def open_scene(layout: Layout, recipe: Recipe, policy_stage: StageName) -> Scene
     return Scene(evidence, play, recipe)
 
 
-def _recommendation(
-    ranked: Ranked,
-    sample: Sample,
-    store: SampleStore,
-    user_id: str,
-    policy_stage: str,
-    source: str,
-    recipe: Recipe,
-) -> Recommendation:
-    top = ranked.episodes[-1]
+@dataclass(frozen=True)
+class _Found:
+    """What a recommendation is told from: for whom, when, the agent's windows and the list."""
+
+    user_id: str
+    sample: Sample
+    source: str
+    ranked: Ranked
+    order: list[int]
+
+
+def _recommendation(found: _Found, store: SampleStore, policy_stage: str, recipe: Recipe) -> Recommendation:
+    ranked, sample, top = found.ranked, found.sample, found.ranked.episodes[-1]
     error = top.answer.error
     shown = sample.history[-recipe.agent.history_length :]
     return Recommendation(
-        user_id=user_id,
+        user_id=found.user_id,
         policy_stage=policy_stage,
-        items=_items(top.answer.ranking, top.task.candidates, store) if error is None else (),
+        items=_items(found.order, top.task.candidates, store) if error is None else (),
         history=tuple(item_title(store, event.item) for event in shown),
         turns=turns(top.messages),
         num_calls=len(top.calls),
         num_ranked=len(ranked.items),
         num_episodes=len(ranked.episodes),
         timestamp=sample.timestamp,
-        candidates=source,
+        candidates=found.source,
         error=None if error is None else error.value,
     )
 
@@ -186,7 +195,7 @@ def _items(ranking: Sequence[int], candidates: Sequence[int], store: SampleStore
     return tuple(
         RecommendedItem(
             place=place,
-            label=label(candidates.index(item)),
+            label=label(candidates.index(item)) if item in candidates else "",
             item_id=str(store.items["item_id"][item - 1]),
             title=item_title(store, item),
             category=item_category(store, item),

@@ -16,6 +16,7 @@ from recops.records import Sample
 from recops.retrieval.evidence import Evidence, Scores
 
 NUM_RETRIEVED = 50
+TAKEN_TOGETHER = "taken_together"
 _RANK_CONSTANT = 60
 
 Items = NDArray[np.int64]
@@ -36,11 +37,11 @@ def retrieve(evidence: Evidence, sample: Sample, agent: AgentConfig, request: st
         matches_I = evidence.catalogue.match(request, items_I.tolist())
         matching, _ = evidence.order(matches_I, sample, items_I.tolist(), "request")
         order = _first_these(matching, order)
-    return items_I[order[:NUM_RETRIEVED]].tolist()
+    return [int(items_I[place]) for place in order[:NUM_RETRIEVED]]
 
 
 def retrieve_complements(evidence: Evidence, item: int, sample: Sample) -> list[int]:
-    """Return what may go with an item, best first: taken together with it, then near it for the next-item model.
+    """Return what may go with an item, best first: taken together with it, then what is near it for SASRec.
 
     Args:
         evidence: the data; what was taken together is counted before the moment.
@@ -51,9 +52,19 @@ def retrieve_complements(evidence: Evidence, item: int, sample: Sample) -> list[
         InputError: there is no item that could be found.
     """
     items_I = findable(evidence, sample)
-    return items_I[_merged(evidence, sample, items_I, complement_lists(evidence, item, sample, items_I))][
-        :NUM_RETRIEVED
-    ].tolist()
+    lists = complement_lists(evidence, item, sample, items_I)
+    together = ordered(evidence, sample, items_I, lists.pop(TAKEN_TOGETHER), f"retrieve/{TAKEN_TOGETHER}")
+    order = _first_these(together, _merged(evidence, sample, items_I, lists))
+    return [int(items_I[place]) for place in order[:NUM_RETRIEVED]]
+
+
+def merged(orders: Sequence[Sequence[int]]) -> list[int]:
+    """Return the items of several orders as one, by reciprocal ranks; of equal ones, those of the first order first."""
+    scores: dict[int, float] = {}
+    for order in orders:
+        for rank, item in enumerate(order):
+            scores[item] = scores.get(item, 0.0) + 1.0 / (_RANK_CONSTANT + rank)
+    return sorted(scores, key=lambda item: -scores[item])
 
 
 def findable(evidence: Evidence, sample: Sample) -> Items:
@@ -89,7 +100,7 @@ def complement_lists(evidence: Evidence, item: int, sample: Sample, items_I: Ite
     together_J = np.full(evidence.store.num_items + 1, np.nan)
     together_J[near] = weights
     return {
-        "taken_together": together_J[items_I],
+        TAKEN_TOGETHER: together_J[items_I],
         "similar_items": evidence.catalogue.similarity(item, items_I.tolist()),
         "next_item": evidence.next_item(sample, items_I.tolist()),
     }

@@ -23,7 +23,7 @@ from tests.recops.agent.world import AGENT, all_tasks, changed
 HAS_VLLM = importlib.util.find_spec("vllm") is not None
 
 
-@pytest.mark.parametrize("limit", [AGENT.max_completion_tokens, 24])
+@pytest.mark.parametrize("limit", [AGENT.max_completion_tokens, 16, 20, 24, 28])
 def test_greedy_turns_of_generate_give_the_episodes_of_the_slots(
     limit: int, policy: LocalPolicy, toolbox: Toolbox
 ) -> None:

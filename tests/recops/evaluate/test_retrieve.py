@@ -6,7 +6,7 @@ import pytest
 from recops.errors import InputError
 from recops.evaluate import retrieve as module
 from recops.evaluate.moments import moment_of_item, moment_of_user
-from recops.evaluate.retrieve import findable, retrieve, retrieve_complements
+from recops.evaluate.retrieve import findable, merged, retrieve, retrieve_complements
 from recops.records import Sample
 from recops.retrieval.evidence import Evidence
 from tests.recops.agent.world import AGENT
@@ -47,10 +47,10 @@ def test_nothing_after_the_moment_is_read(evidence: Evidence, sample: Sample) ->
 
 def test_items_whose_words_match_a_request_come_first(evidence: Evidence, sample: Sample) -> None:
     items = findable(evidence, sample)
-    scores = evidence.catalogue.match("cable", items.tolist())
+    scores = evidence.catalogue.match("broken", items.tolist())
     matching = set(items[~np.isnan(scores)].tolist())
 
-    found = retrieve(evidence, sample, AGENT, "a red cable for a friend")
+    found = retrieve(evidence, sample, AGENT, "something broken for a friend")
 
     assert matching
     assert matching <= set(found[: max(found.index(item) for item in matching) + 1])
@@ -62,10 +62,19 @@ def test_what_was_taken_together_goes_with_an_item(evidence: Evidence, monkeypat
     monkeypatch.setattr(module, "NUM_RETRIEVED", 10)
     item = int(evidence.store.item[0])
     moment = moment_of_item(evidence.store, item, None)
-    near, _ = evidence.catalogue.taken_together(item, moment.timestamp)
+    near, weights = evidence.catalogue.taken_together(item, moment.timestamp)
+    weight = dict(zip(near.tolist(), weights.tolist(), strict=True))
 
     found = retrieve_complements(evidence, item, moment)
 
     assert item not in found
     assert len(found) == 10
-    assert set(near[:2].tolist()) & set(found)
+    told = [weight.get(place, 0.0) for place in found]
+    assert told == sorted(told, reverse=True)
+    assert told[0] == max(weights)
+
+
+def test_orders_are_merged_by_reciprocal_ranks() -> None:
+    assert merged([[1, 2, 3], [3, 1, 2]]) == [1, 3, 2]
+    assert merged([[1, 2], [2, 1]]) == [1, 2]
+    assert merged([[1, 2], [4]]) == [1, 4, 2]

@@ -7,6 +7,7 @@ import pytest
 from recops.artifacts import write_manifest
 from recops.config.recipe import Recipe
 from recops.evaluate import recommend as recommend_module
+from recops.evaluate import retrieve as retrieve_module
 from recops.evaluate.use_scores import UseScores, measure_use, use_table, write_use_scores
 from recops.paths import Layout
 from recops.records import Answer, Episode, Task
@@ -64,6 +65,7 @@ def test_an_agent_that_knows_the_target_hits_what_was_retrieved_and_no_more(
         return play
 
     monkeypatch.setattr(recommend_module, "player_of", knowing)
+    monkeypatch.setattr(retrieve_module, "NUM_RETRIEVED", 12)
     found = measured(planted, recipe_with()).scores["next item"]
 
     assert found.hit_rate_agent == found.recall_at_50 < 1
