@@ -19,6 +19,7 @@ from dagster import (
 
 from assets.data import validated_splits
 from assets.evaluation import evaluation_reports
+from assets.retrieval import sasrec_embeddings
 from recops.artifacts import MANIFEST, read_json
 from recops.config.recipe import load_recipe
 from recops.paths import Layout, project_root
@@ -59,6 +60,18 @@ def check_warnings(context: AssetCheckExecutionContext) -> AssetCheckResult:
         ", ".join(f"{name} {count}" for name, count in facts.items()) or "none"
     )
     return AssetCheckResult(passed=passed, severity=AssetCheckSeverity.WARN, description=words, metadata=facts)
+
+
+@asset_check(
+    name="hard_expectations",
+    asset=sasrec_embeddings,
+    blocking=True,
+    description="Every critical expectation of the candidate sets that SASRec draws holds, where there are such.",
+)
+def check_hard_candidates(context: AssetCheckExecutionContext) -> AssetCheckResult:
+    """Check the candidate sets that are frozen after `validated_splits`."""
+    verdict = hard_expectations_hold(Layout(project_root(), _recipe(context)).artefact("sasrec_embeddings"))
+    return _error("hard_expectations", verdict)
 
 
 @asset_check(
@@ -107,6 +120,15 @@ def expectations_hold(validation: dict[str, Any]) -> Verdict:
     """Whether every expectation of severity critical holds, with the number of failed ones per suite."""
     failed = _failed(validation, "critical")
     return bool(failed) and not any(failed.values()), failed
+
+
+def hard_expectations_hold(sasrec: Path) -> Verdict:
+    """As `expectations_hold`, of the hard candidates; it holds where there are none."""
+    from recops.data.samples import HARD_CANDIDATES, HARD_VALIDATION
+
+    if not (sasrec / HARD_CANDIDATES).is_file():
+        return True, {"candidates": "none of them hard"}
+    return expectations_hold(read_json(sasrec / HARD_VALIDATION))
 
 
 def no_warnings(validation: dict[str, Any]) -> Verdict:

@@ -39,7 +39,13 @@ def weekly_retraining() -> Iterator[RunRequest]:
 
 defs = Definitions(
     assets=ASSETS,
-    asset_checks=[checks.check_splits, checks.check_warnings, checks.check_drift, checks.check_answers],
+    asset_checks=[
+        checks.check_splits,
+        checks.check_warnings,
+        checks.check_hard_candidates,
+        checks.check_drift,
+        checks.check_answers,
+    ],
     jobs=[full_pipeline, evaluate],
     schedules=[weekly_retraining],
     resources={"pipes": PipesSubprocessClient(termination_timeout_seconds=SECONDS_TO_CHECKPOINT)},

@@ -86,19 +86,24 @@ class ItemColumns(Section):
     description: ColumnName | None
 
 
+EventWeight = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+EventKinds = Annotated[tuple[str, ...], Field(min_length=1)] | Annotated[dict[str, EventWeight], Field(min_length=1)]
+
+
 class InteractionFiles(Section):
     """Files of interactions.
 
     `time_unit` is what a number counts since 1970, or iso: text such as 2024-05-31T12:00:00Z, or a column of times.
     `rating_range` are the lowest and highest rating of the shop, mapped onto 1 and 5. `events` are the kinds of events
-    that are interactions; rows of other kinds are left out and counted.
+    that are interactions, each with what it counts where items are ordered by popularity (a list: each counts 1); rows
+    of other kinds are left out and counted.
     """
 
     files: FileNames
     columns: InteractionColumns
     time_unit: Literal["s", "ms", "us", "ns", "iso"]
     rating_range: RatingRange | None
-    events: Annotated[tuple[str, ...], Field(min_length=1)] | None
+    events: EventKinds | None
 
     @model_validator(mode="after")
     def _agree(self) -> "InteractionFiles":

@@ -5,50 +5,24 @@ judged row by row, on a stated sample where a table is large.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from recops.config.validated_splits import SplitConfig, TemporalConfig, ValidatedSplitsConfig
+from recops.data.bounds import Bound, all_rows, between, judge_facts, surely
+from recops.data.candidate_suites import judge_candidates
 from recops.data.clean import CleanTables
-from recops.data.expectations import Expectation, Seen, Severity, SuiteResult, run_suite
+from recops.data.expectations import Expectation, Seen, SuiteResult, run_suite
 from recops.data.rules import EARLIEST_MILLISECONDS, LOWEST_RATING, milliseconds
 from recops.data.samples import SLICE_CODES
 from recops.data.screening import sample_positions
-from recops.data.table_facts import (
-    Facts,
-    candidate_facts,
-    interaction_facts,
-    negatives_in_history,
-    source_facts,
-    split_facts,
-)
-from recops.errors import InputError
+from recops.data.table_facts import interaction_facts, source_facts, split_facts
 from recops.records import SliceName
 from recops.seeds import sub_seed
 
-CHECKED_HISTORIES = 2_000
-"""Candidate sets of which every negative is looked up in its history."""
 MIN_TEST_SAMPLES = 100
 """With fewer, an interval of a metric is wider than what systems differ by."""
-MAX_PLACE_EXCESS = 5.0
-"""Standard errors; among a hundred even places one is beyond it once in 17,000 data sets."""
-
-
-@dataclass(frozen=True)
-class Bound:
-    """A range for one number of a whole table.
-
-    `next_step` is None where input cannot be the cause: what fails then is ours.
-    """
-
-    fact: str
-    low: float | None
-    high: float | None
-    told: str
-    next_step: str | None
-    severity: Severity = "critical"
 
 
 def judge_tables(
@@ -62,27 +36,29 @@ def judge_tables(
 ) -> dict[str, SuiteResult]:
     """Run every suite over the tables that go on; return the results by name.
 
-    Candidates that `sasrec_embeddings` draws are not there yet: they are not judged.
+    Candidates that `sasrec_embeddings` draws are not there yet: that stage judges them.
 
     Raises:
         InputError: the source has too few users or items, or too many items without a title.
         RuntimeError: a table breaks what this stage is to guarantee.
     """
     latest = milliseconds(config.validation.latest_date)
-    source = _judge_facts("source", source_facts(clean), source_bounds(config), clean.screened["interactions"].num_rows)
+    num_rows = clean.screened["interactions"].num_rows
+    source = judge_facts("source", source_facts(clean), source_bounds(config), all_rows(num_rows))
     whole = interaction_facts(interactions, clean, latest=latest)
     suites = {
         "source": source,
-        "interactions_whole": _judge_facts("interactions_whole", whole, interaction_bounds(config), len(interactions)),
+        "interactions_whole": judge_facts(
+            "interactions_whole", whole, interaction_bounds(config), all_rows(len(interactions))
+        ),
         "interactions_accepted": _judge_interactions(interactions, config, seed),
         "items_accepted": _judge_items(clean, config, seed),
         "splits": _judge_splits(slices, config.split),
     }
+    items_N, num_items = interactions["item"].to_numpy(), len(clean.items)
     for column in config.candidates.columns:
         sets = samples.select("target", "history_start", "history_end", pl.col(column).alias("candidates"))
-        suites[column] = _judge_candidates(column, sets, len(clean.items))
-        histories = column.replace("candidates", "histories")
-        suites[histories] = _judge_histories(histories, interactions, sets, seed)
+        suites |= judge_candidates(column, sets, items_N=items_N, num_items=num_items, seed=seed)
     return suites
 
 
@@ -125,15 +101,6 @@ def interaction_bounds(config: ValidatedSplitsConfig) -> tuple[Bound, ...]:
     )
 
 
-CANDIDATE_BOUNDS = (
-    Bound("num_sets", 1, None, "at least one candidate set", None),
-    Bound("sets_without_their_target_once", 0, 0, "the target exactly once in every candidate set", None),
-    Bound("sets_with_a_repeat", 0, 0, "no candidate twice in a set", None),
-    Bound("candidates_outside_the_catalogue", 0, 0, "candidates from the catalogue only", None),
-    Bound("target_place_excess", 0, MAX_PLACE_EXCESS, "targets at every place alike", None, "warning"),
-)
-
-
 def _judge_interactions(interactions: pl.DataFrame, config: ValidatedSplitsConfig, seed: int) -> SuiteResult:
     names = ("user", "item", "timestamp", "rating", "slice")
     sample, seen = _sample("interactions_accepted", interactions.select(names), config, seed)
@@ -141,23 +108,23 @@ def _judge_interactions(interactions: pl.DataFrame, config: ValidatedSplitsConfi
     expectations = [
         *_types({"user": "int32", "item": "int32", "timestamp": "int64", "rating": "float32"}),
         *(_row("ExpectColumnValuesToNotBeNull", name, f"a {name} in every row") for name in names[:3]),
-        _between("timestamp", EARLIEST_MILLISECONDS, latest - 1, "times from 1995 to validation.latest_date"),
-        _between("rating", LOWEST_RATING, 5, "ratings from 0.5 to 5"),
+        between("timestamp", EARLIEST_MILLISECONDS, latest - 1, "times from 1995 to validation.latest_date"),
+        between("rating", LOWEST_RATING, 5, "ratings from 0.5 to 5"),
         _row("ExpectColumnValuesToBeInSet", "slice", "one of the four slices", value_set=list(SLICE_CODES)),
     ]
     return _sure("interactions_accepted", sample.with_columns(pl.col("slice").cast(pl.String)), expectations, seen)
 
 
 def _judge_items(clean: CleanTables, config: ValidatedSplitsConfig, seed: int) -> SuiteResult:
-    titles = clean.screened["items"].accepted.select("row", "title", "price", "average_rating", "has_title").collect()
+    titles = clean.item_facts.select("row", "title", "price", "average_rating", "has_title")
     table = clean.items.join(titles, on="row", how="left", maintain_order="left")
     sample, seen = _sample("items_accepted", table, config, seed)
     expectations = [
         *_types({"item": "int32", "item_id": "str", "title": "str", "price": "float32", "average_rating": "float32"}),
         _row("ExpectColumnValuesToBeUnique", "item_id", "each item_id once"),
         _row("ExpectColumnValuesToBeInSet", "has_title", "a visible title", value_set=[True]),
-        _between("price", 0, 1e7, "prices from 0 to ten million"),
-        _between("average_rating", 1, 5, "average ratings from 1 to 5"),
+        between("price", 0, 1e7, "prices from 0 to ten million"),
+        between("average_rating", 1, 5, "average ratings from 1 to 5"),
     ]
     return _sure("items_accepted", sample, expectations, seen)
 
@@ -168,50 +135,17 @@ def _judge_splits(slices: dict[SliceName, dict[str, int]], split: SplitConfig) -
     tested = frame.filter(pl.col("slice") == "test").select(pl.col("num_samples").alias("num_test_samples"))
     frame = frame.join(tested, how="cross")
     expectations = [
-        _between("num_interactions", 1, None, "interactions in every slice"),
-        _between("num_test_samples", MIN_TEST_SAMPLES, None, f"{MIN_TEST_SAMPLES} test samples or more", "warning"),
-        _between("num_samples", 1, None, "samples in every slice but tool_fit"),
+        between("num_interactions", 1, None, "interactions in every slice"),
+        between("num_test_samples", MIN_TEST_SAMPLES, None, f"{MIN_TEST_SAMPLES} test samples or more", "warning"),
+        between("num_samples", 1, None, "samples in every slice but tool_fit"),
     ]
     if isinstance(split, TemporalConfig):
-        expectations.append(_between("milliseconds_after_previous", 1, None, "every slice later than the one before"))
-    return _sure("splits", frame, expectations, Seen(len(frame), len(frame), None))
-
-
-def _judge_candidates(name: str, samples: pl.DataFrame, num_items: int) -> SuiteResult:
-    return _judge_facts(name, candidate_facts(samples, num_items), CANDIDATE_BOUNDS, len(samples))
-
-
-def _judge_histories(name: str, interactions: pl.DataFrame, samples: pl.DataFrame, seed: int) -> SuiteResult:
-    own = sub_seed(seed, "validation", name)
-    positions, seen = sample_positions(len(samples), size=CHECKED_HISTORIES, seed=own)
-    facts = {"negatives_in_history": negatives_in_history(samples[positions], interactions["item"].to_numpy())}
-    bound = Bound("negatives_in_history", 0, 0, "no negative that the user had taken before", None)
-    return _judge_facts(name, facts, (bound,), seen)
-
-
-def _judge_facts(name: str, facts: Facts, bounds: Sequence[Bound], rows: int | Seen) -> SuiteResult:
-    """Judge one number per bound. Where input is to blame the message says so; else it is our mistake."""
-    seen = rows if isinstance(rows, Seen) else Seen(rows, rows, None)
-    frame = pl.DataFrame([{bound.fact: facts[bound.fact] for bound in bounds}])
-    expectations = [_between(bound.fact, bound.low, bound.high, bound.told, bound.severity) for bound in bounds]
-    result = run_suite(name, frame, expectations, seen)
-    for bound, told in zip(bounds, result.facts["expectations"], strict=True):
-        if bound.severity == "critical" and bound.next_step and not told["success"]:
-            found = f"{bound.fact} {facts[bound.fact]:.6g}"
-            raise InputError("validated_splits", found=found, expected=bound.told, next_step=bound.next_step)
-    return _surely(name, result)
+        expectations.append(between("milliseconds_after_previous", 1, None, "every slice later than the one before"))
+    return _sure("splits", frame, expectations, all_rows(len(frame)))
 
 
 def _sure(name: str, frame: pl.DataFrame, expectations: Sequence[Expectation], seen: Seen) -> SuiteResult:
-    return _surely(name, run_suite(name, frame, expectations, seen))
-
-
-def _surely(name: str, result: SuiteResult) -> SuiteResult:
-    """Stop on what this stage guarantees: a critical expectation that fails here was not enforced before, our bug."""
-    broken = [one for one in result.facts["expectations"] if one["severity"] == "critical" and not one["success"]]
-    if broken:
-        raise RuntimeError(f"{name}: accepted data breaks {broken}")
-    return result
+    return surely(name, run_suite(name, frame, expectations, seen))
 
 
 def _sample(name: str, table: pl.DataFrame, config: ValidatedSplitsConfig, seed: int) -> tuple[pl.DataFrame, Seen]:
@@ -226,10 +160,3 @@ def _types(types: dict[str, str]) -> list[Expectation]:
 
 def _row(expectation: str, column: str, told: str, **arguments: Any) -> Expectation:
     return Expectation(expectation, {"column": column, **arguments}, "critical", told)
-
-
-def _between(
-    column: str, low: float | None, high: float | None, told: str, severity: Severity = "critical"
-) -> Expectation:
-    arguments = {"column": column, "min_value": low, "max_value": high}
-    return Expectation("ExpectColumnValuesToBeBetween", arguments, severity, told)

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from recops.data.source_files import missing_file
 from recops.errors import InputError
 from recops.progress import Meter, progress
 
-BLOCK_BYTES = 8 * 2**20
+BLOCK_BYTES = 4 * 2**20
 MAX_LINE_BYTES = 16 * 2**20
 """A longer line is no record of a shop but a file without line ends; it would be held in memory whole."""
 
@@ -30,6 +32,7 @@ _FOREIGN = {
     b"\xfd7zXZ": ("an xz file", "Unpack it: unxz FILE"),
     b"PAR1": ("a Parquet file", "Name it as a table of the source `files`."),
 }
+_LINE_FEED = 10
 _UTF8_MARK = b"\xef\xbb\xbf"
 
 
@@ -44,11 +47,19 @@ class ByteStream(Protocol):
 class Block:
     """Whole lines of a file; each ends in a line feed, also the last one of the file.
 
-    `first_line` is the number of the first of them, from 1.
+    Attributes:
+        first_line: the number of the first of them, from 1.
+        line_starts: place in `content` of each line's first byte.
     """
 
     first_line: int
     content: bytes
+    line_starts: NDArray[np.int64]
+
+    @property
+    def num_lines(self) -> int:
+        """How many lines these are."""
+        return len(self.line_starts)
 
 
 def read_blocks(path: Path) -> Iterator[Block]:
@@ -58,14 +69,13 @@ def read_blocks(path: Path) -> Iterator[Block]:
         InputError: the file is missing, empty, damaged, of a kind that holds no lines of UTF-8, or has a line of more
             than `MAX_LINE_BYTES`.
     """
-    first_line, empty = 1, True
+    empty = True
     with open_stream(path) as (stream, meter), ThreadPoolExecutor(1, "read-ahead") as ahead:
         lines = _Lines(path, stream, meter)
         reading = ahead.submit(lines.next_block)
-        while content := reading.result():
+        while (block := reading.result()) is not None:
             reading = ahead.submit(lines.next_block)
-            yield Block(first_line, content)
-            first_line += content.count(b"\n")
+            yield block
             empty = False
     if empty:
         raise InputError(path, found="an empty file", expected="lines of text", next_step=_FETCH_AGAIN)
@@ -115,7 +125,8 @@ class _Lines:
         self._path, self._stream, self._meter = path, stream, meter
         self._rest, self._num_lines, self._at_start = b"", 0, True
 
-    def next_block(self) -> bytes:
+    def next_block(self) -> Block | None:
+        """Return the next lines, None at the end."""
         parts = [self._rest]
         while True:
             read = self._read()
@@ -124,12 +135,12 @@ class _Lines:
                 self._check_length(sum(map(len, parts)) + read.find(b"\n"))
                 parts.append(read[:end])
                 self._rest = read[end:]
-                return self._counted(b"".join(parts))
+                return self._block(b"".join(parts))
             parts.append(read)
             if not read:
                 self._rest = b""
                 last = b"".join(parts)
-                return self._counted(last + b"\n" if last else b"")
+                return self._block(last + b"\n") if last else None
             self._check_length(sum(map(len, parts)))
 
     def _read(self) -> bytes:
@@ -143,9 +154,11 @@ class _Lines:
             return read.removeprefix(_UTF8_MARK)
         return read
 
-    def _counted(self, content: bytes) -> bytes:
-        self._num_lines += content.count(b"\n")
-        return content
+    def _block(self, content: bytes) -> Block:
+        ends = np.flatnonzero(np.frombuffer(content, dtype=np.uint8) == _LINE_FEED)
+        first_line = self._num_lines + 1
+        self._num_lines += len(ends)
+        return Block(first_line, content, np.append(0, ends[:-1] + 1))
 
     def _check_length(self, found: int) -> None:
         if found > MAX_LINE_BYTES:

@@ -25,20 +25,23 @@ _RACE, _SHUFFLE, _POOL = (np.uint64(mark) for mark in (0x5851F42D4C957F2D, 0x140
 
 
 class ItemOdds:
-    """The chances of the items: all alike, or in proportion to `weights_I`, positive whole numbers."""
+    """The chances of the items: all alike, or in proportion to `weights_I`, positive whole numbers.
+
+    Memory is four bytes per unit of their sum: as many as there are interactions, where they count those.
+    """
 
     def __init__(self, num_items: int, weights_I: NDArray[np.int64] | None) -> None:
         self.num_items = num_items
         self.weights_I = np.ones(num_items, dtype=np.int64) if weights_I is None else weights_I
-        self._up_to_I = None if weights_I is None else np.cumsum(weights_I)
+        # Every item as often as it weighs: an even place in it is an item with its chance, found with one look.
+        self._tickets = None if weights_I is None else np.repeat(np.arange(num_items, dtype=np.int32), weights_I)
 
     def items(self, random: Bits) -> Items:
         """Return one item per random number."""
-        if self._up_to_I is None:
+        if self._tickets is None:
             places = (fractions(random) * self.num_items).astype(np.int32)
         else:
-            shares = (fractions(random) * self._up_to_I[-1]).astype(np.int64)
-            places = np.searchsorted(self._up_to_I, shares, side="right").astype(np.int32)
+            places = self._tickets[(fractions(random) * len(self._tickets)).astype(np.int64)]
         items: Items = places + np.int32(1)
         return items
 
@@ -133,14 +136,31 @@ def _draw_negatives(moments: Moments, count: int, *, odds: ItemOdds, taken: Take
         asked = moments.select(waiting)
         drawn_SW = odds.items(bits(asked.keys[:, None], np.arange(number * width, (number + 1) * width)))
         good_SW = _allowed(drawn_SW, asked, taken) & ~_repeated(kept_SN[waiting] if number else None, drawn_SW)
-        places_SW = num_kept_S[waiting, None] + np.cumsum(good_SW, axis=1) - 1
-        rows, columns = np.nonzero(good_SW & (places_SW < count))
-        kept_SN[waiting[rows], places_SW[rows, columns]] = drawn_SW[rows, columns]
-        num_kept_S[waiting] = np.minimum(num_kept_S[waiting] + good_SW.sum(axis=1), count)
+        _keep(drawn_SW, good_SW, waiting, kept_SN=kept_SN, num_kept_S=num_kept_S)
     for row in waiting[num_kept_S[waiting] < count].tolist():
         rest = _race(moments.select(slice(row, row + 1)), kept_SN[row, : num_kept_S[row]], odds=odds, taken=taken)
         kept_SN[row, num_kept_S[row] :] = rest[: count - num_kept_S[row]]
     return kept_SN
+
+
+def _keep(
+    drawn_SW: Items,
+    good_SW: NDArray[np.bool_],
+    waiting: NDArray[np.int64],
+    *,
+    kept_SN: Items,
+    num_kept_S: NDArray[np.int64],
+) -> None:
+    """Append the good draws of the waiting rows to those that they have, in place, until each has enough."""
+    count = kept_SN.shape[1]
+    done = good_SW[:, :count].all(axis=1) & (num_kept_S[waiting] == 0)  # nearly all rows: no counting of places
+    kept_SN[waiting[done]] = drawn_SW[done, :count]
+    num_kept_S[waiting[done]] = count
+    drawn_SW, good_SW, waiting = drawn_SW[~done], good_SW[~done], waiting[~done]
+    places_SW = num_kept_S[waiting, None] + np.cumsum(good_SW, axis=1) - 1
+    rows, columns = np.nonzero(good_SW & (places_SW < count))
+    kept_SN[waiting[rows], places_SW[rows, columns]] = drawn_SW[rows, columns]
+    num_kept_S[waiting] = np.minimum(num_kept_S[waiting] + good_SW.sum(axis=1), count)
 
 
 def _allowed(items_SW: Items, asked: Moments, taken: TakenItems) -> NDArray[np.bool_]:
@@ -153,12 +173,12 @@ def _repeated(kept_SN: Items | None, drawn_SW: Items) -> NDArray[np.bool_]:
     """Return where a draw is one that stands earlier in its row, or among those already kept: shape (S, W)."""
     items = drawn_SW if kept_SN is None else np.concatenate([kept_SN, drawn_SW], axis=1)
     num_kept, width = items.shape[1] - drawn_SW.shape[1], items.shape[1]
+    place_bits = width.bit_length()
     # Item and place in one number: equal items come together when a row is sorted, the earliest first.
-    ordered = np.sort(items.astype(np.int64) * width + np.arange(width), axis=1)
-    again = ordered[:, 1:] // width == ordered[:, :-1] // width
+    ordered = np.sort((items.astype(np.int64) << place_bits) | np.arange(width), axis=1)
+    rows, columns = np.nonzero((ordered[:, 1:] ^ ordered[:, :-1]) < (1 << place_bits))
     repeated = np.zeros(items.shape, dtype=np.bool_)
-    rows, columns = np.nonzero(again)
-    repeated[rows, ordered[rows, columns + 1] % width] = True
+    repeated[rows, ordered[rows, columns + 1] & ((1 << place_bits) - 1)] = True
     return repeated[:, num_kept:]
 
 
@@ -178,7 +198,8 @@ def _race(one: Moments, kept: Items, *, odds: ItemOdds, taken: TakenItems) -> It
 
 def _shuffled(keys_S: Bits, items_SC: Items) -> Items:
     """Order each row by a hash of sample and item, so that no place tells anything."""
-    order_SC = np.argsort(bits(mix64(keys_S ^ _SHUFFLE)[:, None], items_SC.astype(np.int64)), axis=1, kind="stable")
+    # Different items have different bits, for each step to them can be undone: no ties, and any sort will do.
+    order_SC = np.argsort(bits(mix64(keys_S ^ _SHUFFLE)[:, None], items_SC.astype(np.int64)), axis=1)
     shuffled_SC: Items = np.take_along_axis(items_SC, order_SC, axis=1)
     return shuffled_SC
 

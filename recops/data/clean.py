@@ -3,14 +3,17 @@
 What is left out here is well-formed and counted as dropped; rows that are wrong are in the quarantine.
 """
 
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recops.config.validated_splits import ValidatedSplitsConfig, WindowConfig
+from recops.config.validated_splits import ValidatedSplitsConfig
+from recops.data.expectations import great_expectations
 from recops.data.quarantine import reason_counts
 from recops.data.screening import ScreenedTable, screen_interactions, screen_items
 from recops.data.window import in_window
@@ -24,16 +27,19 @@ class CleanTables:
     """What goes on.
 
     Attributes:
-        interactions: `user`, `item`, `timestamp`, `rating`, sorted by user, time, order in the file.
+        interactions: `user`, `item`, `timestamp`, `rating`, and `weight` where the source has weights, sorted by user,
+            time, order in the file.
         users: `user` (from 0), `user_id`, in the order of the ids, so that the order of the source changes nothing.
         items: `item` (from 1), `item_id`, `row`, likewise.
+        item_facts: every accepted item, inside the k-core or not, with the columns that rules read.
         dropped: rows that are left out although nothing is wrong with them, per reason.
-        screened: each table's verdict, by its name.
+        screened: what the rules say of each table, by its name.
     """
 
     interactions: pl.DataFrame
     users: pl.DataFrame
     items: pl.DataFrame
+    item_facts: pl.DataFrame
     dropped: dict[str, int]
     screened: dict[str, ScreenedTable]
 
@@ -53,46 +59,54 @@ def clean_tables(raw: Path, config: ValidatedSplitsConfig, *, seed: int) -> Clea
 
     Raises:
         InputError: too many rows are rejected, or nothing is left.
+        RuntimeError: Great Expectations and Polars judge a row differently.
     """
-    items = screen_items(pl.scan_parquet(raw / "items.parquet"), config, seed=seed)
+    with ThreadPoolExecutor(1, "great expectations") as beside:
+        # To import them takes as long as to read millions of rows, and the two can be done at once.
+        beside.submit(great_expectations)
+        clean = _cleaned(raw, config, seed=seed, beside=beside)
+    for table in clean.screened.values():
+        table.judging.result()  # where the two disagree, it is told here
+    return clean
+
+
+def _cleaned(raw: Path, config: ValidatedSplitsConfig, *, seed: int, beside: Executor) -> CleanTables:
+    source = {name: pl.scan_parquet(raw / f"{name}.parquet") for name in ("items", "interactions")}
     # Items first: a bad catalogue is the cause where its items' interactions are rejected too.
-    listed = _numbered(items.accepted.select("item_id", "row").collect(), "item", start=1)
-    source = pl.scan_parquet(raw / "interactions.parquet")
-    interactions = screen_interactions(source, listed, config, seed=seed)
-    users = _users(interactions.accepted, min(2, config.min_interactions_per_user))
-    accepted = _loaded(interactions.accepted, users)
-    distinct = drop_exact_repeats(accepted)
+    screened_items, item_facts = screen_items(source["items"], config, seed=seed, beside=beside)
+    listed = _numbered(item_facts.select("item_id", "row"), "item", start=1)
+    screened, accepted = screen_interactions(source["interactions"], listed, config, seed=seed, beside=beside)
+    coded, users = _with_coded_users(accepted)
+    del accepted  # its ids are the largest table of all
+    distinct = drop_exact_repeats(coded)
     inside = distinct.filter(in_window(config.window))
     core = k_core(inside, min_per_user=config.min_interactions_per_user, min_per_item=config.min_interactions_per_item)
-    num_repeats = len(accepted) - len(distinct)
-    num_inside = _count_inside(interactions.accepted, config.window) - _count_inside(accepted.lazy(), config.window)
-    num_inside += len(inside)  # users that were not loaded have no repeats
     core, users = _renumbered(core, users, "user", start=0)
     core, known = _renumbered(core, listed, "item", start=1)
     dropped = {
-        "exact_repeats": num_repeats,
-        "interactions_outside_window": interactions.num_accepted - num_repeats - num_inside,
-        "interactions_outside_core": num_inside - len(core),
+        "exact_repeats": len(coded) - len(distinct),
+        "interactions_outside_window": len(distinct) - len(inside),
+        "interactions_outside_core": len(inside) - len(core),
         "items_outside_core": len(listed) - len(known),
     }
-    return CleanTables(core, users, known, dropped, {"interactions": interactions, "items": items})
+    ordered = core.sort("user", "timestamp", maintain_order=True)
+    return CleanTables(ordered, users, known, item_facts, dropped, {"interactions": screened, "items": screened_items})
 
 
 def drop_exact_repeats(interactions: pl.DataFrame) -> pl.DataFrame:
-    """Keep the first row, in the order of the file, of each (user, item, time).
+    """Keep the first row of each (user, item, time).
 
-    Repeats are clean-up, not quarantine: published data has them, and nothing is wrong with the row that stays.
-
-    Args:
-        interactions: sorted by user, time, order in the file, so that repeats lie in one run of equal user and time.
+    Repeats are clean-up, not quarantine: published data has them, and nothing is wrong with the row that stays. Few
+    rows share a hash with another one, and only these are compared.
     """
-    same = pl.struct("user", "timestamp")
-    in_run = (same == same.shift(1)).fill_null(value=False) | (same == same.shift(-1)).fill_null(value=False)
-    runs = interactions.select("user", "timestamp", "item", in_run.alias("in_run")).with_row_index("position")
-    runs = runs.filter(pl.col("in_run"))
-    again = runs.filter(~runs.select(pl.struct("user", "timestamp", "item").is_first_distinct()).to_series())
+    what = interactions.select("user", "item", "timestamp")
+    hashes = what.hash_rows()
+    ordered = np.sort(hashes.to_numpy())
+    shared = pl.Series(ordered[1:][ordered[1:] == ordered[:-1]])
+    alike = what.with_row_index("place").filter(hashes.is_in(shared.implode()))
+    again = alike.filter(~alike.select(pl.struct("user", "item", "timestamp").is_first_distinct()).to_series())
     keep = np.ones(len(interactions), dtype=np.bool_)
-    keep[again["position"].to_numpy()] = False
+    keep[again["place"].to_numpy()] = False
     return interactions.filter(keep)
 
 
@@ -106,8 +120,8 @@ def k_core(interactions: pl.DataFrame, *, min_per_user: int, min_per_item: int) 
     rows, before = np.arange(len(interactions)), -1
     while len(rows) != before:
         before = len(rows)
-        rows = rows[_frequent(users[rows], min_per_user)]
-        rows = rows[_frequent(items[rows], min_per_item)]
+        for codes, minimum in ((users, min_per_user), (items, min_per_item)):
+            rows = rows[_frequent(codes[rows], minimum)]
     if not len(rows):
         raise InputError(
             "validated_splits.min_interactions_per_user, min_interactions_per_item",
@@ -119,22 +133,17 @@ def k_core(interactions: pl.DataFrame, *, min_per_user: int, min_per_item: int) 
     return interactions[rows]
 
 
-def _count_inside(interactions: pl.LazyFrame, window: WindowConfig | None) -> int:
-    return int(interactions.filter(in_window(window)).select(pl.len()).collect(engine="streaming").item())
-
-
 def _frequent(codes: NDArray[np.int32], minimum: int) -> Mask:
     return np.asarray(np.bincount(codes)[codes] >= minimum) if len(codes) else np.zeros(0, dtype=np.bool_)
 
 
-def _users(accepted: pl.LazyFrame, minimum: int) -> pl.DataFrame:
-    """Number the users with at least `minimum` accepted rows.
-
-    One row can be no repeat, and no core of two or more per user: in a published category more than half of the users
-    have one.
-    """
-    counts = accepted.group_by("user_id").len().filter(pl.col("len") >= minimum)
-    return _numbered(counts.select("user_id").collect(engine="streaming"), "user", start=0)
+def _with_coded_users(accepted: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Put a number, int32, for each `user_id`: in the order in which they come; return the rows and the users."""
+    coded = pc.dictionary_encode(accepted["user_id"].to_arrow(compat_level=pl.CompatLevel.oldest()))
+    codes = pl.Series("user", coded.indices.to_numpy())
+    ids = pl.Series("user_id", coded.dictionary)
+    users = pl.DataFrame([pl.Series("user", np.arange(len(ids), dtype=np.int32)), ids])
+    return accepted.select(codes, pl.exclude("user_id")), users
 
 
 def _numbered(ids: pl.DataFrame, name: str, *, start: int) -> pl.DataFrame:
@@ -143,21 +152,15 @@ def _numbered(ids: pl.DataFrame, name: str, *, start: int) -> pl.DataFrame:
     return ordered.with_columns(pl.col(name).cast(pl.Int32))
 
 
-def _loaded(accepted: pl.LazyFrame, users: pl.DataFrame) -> pl.DataFrame:
-    """Load the rows of numbered users, sorted by user, time, order in the file."""
-    numbered = accepted.join(users.lazy(), on="user_id", how="inner")
-    loaded = numbered.select("user", "item", "timestamp", "rating", "row").collect(engine="streaming")
-    return loaded.sort("user", "timestamp", "row").drop("row")
-
-
 def _renumbered(
     interactions: pl.DataFrame, table: pl.DataFrame, name: str, *, start: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Leave out of `table` what no interaction names, and close the gaps in its numbers."""
-    codes = interactions[name].to_numpy()
-    used = np.zeros(int(table[name].max()) + 1, dtype=np.bool_)  # type: ignore[arg-type]
+    """Leave out of `table` what no interaction names, and number the rest on in the order of their ids."""
+    codes, old = interactions[name].to_numpy(), table[name].to_numpy()
+    used = np.zeros(int(old.max()) + 1, dtype=np.bool_)
     used[codes] = True
-    new = (np.cumsum(used) - 1 + start).astype(np.int32)
-    kept = table.filter(used[table[name].to_numpy()])
-    renamed = pl.Series(name, new[codes])
-    return interactions.with_columns(renamed), kept.with_columns(pl.Series(name, new[kept[name].to_numpy()]))
+    kept = table.filter(used[old]).sort(f"{name}_id")
+    numbers = np.arange(start, start + len(kept), dtype=np.int32)
+    new = np.zeros(len(used), dtype=np.int32)
+    new[kept[name].to_numpy()] = numbers
+    return interactions.with_columns(pl.Series(name, new[codes])), kept.with_columns(pl.Series(name, numbers))

@@ -25,12 +25,13 @@ def profile(interactions: pl.DataFrame, categories: pl.DataFrame) -> Profile:
         interactions: `item`, `rating`.
         categories: `item`, `category`; only the `NUM_CATEGORIES` most frequent are told apart.
     """
-    rated = pl.col("rating").round().cast(pl.Int32).cast(pl.String).fill_null("none")
+    shown = pl.col("rating").cast(pl.String).fill_null("none")
     per_item = interactions.group_by("item").len("rows").join(categories, on="item")
     by_category = per_item.group_by(pl.col("category").fill_null("none")).agg(pl.col("rows").sum())
     ordered = by_category.sort(["rows", "category"], descending=[True, False])
     shares = {name: rows / len(interactions) for name, rows in ordered.head(NUM_CATEGORIES).iter_rows()}
-    ratings = interactions.group_by(rated.alias("rating")).len().sort("rating")
+    rounded = interactions.group_by(pl.col("rating").round().cast(pl.Int32)).len()
+    ratings = rounded.with_columns(shown).sort("rating")
     return {
         "num_rows": len(interactions),
         "ratings": {name: rows / len(interactions) for name, rows in ratings.iter_rows()},

@@ -53,7 +53,7 @@ class SuiteResult:
 
 def run_suite(name: str, frame: pl.DataFrame, expectations: Sequence[Expectation], seen: Seen) -> SuiteResult:
     """Run a suite over a frame; expectations with a reason need a column `row` that names the frame's rows."""
-    gx, context = _great_expectations()
+    gx, context = great_expectations()
     source = context.data_sources.add_or_update_pandas(name)
     batch_definition = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
     batch = batch_definition.get_batch({"dataframe": frame.to_pandas()})
@@ -106,8 +106,8 @@ def _facts(one: Expectation, part: dict[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _great_expectations() -> tuple[Any, Any]:
-    """Import the library and open a context that lives in memory only."""
+def great_expectations() -> tuple[Any, Any]:
+    """Import the library, which takes seconds, and open a context that lives in memory only; return both."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read at import
     import great_expectations as gx
     import great_expectations.expectations

@@ -12,14 +12,20 @@ from recops.data.tables import read_table
 from recops.data.values import as_milliseconds, as_number, as_rating, as_text
 from recops.errors import InputError
 
+_WEIGHT = "\0weight"  # no column of a file is named so
+
 
 class EventFilter:
-    """Keeps the rows of the listed kinds of events, and counts the others by kind in `left_out`."""
+    """Keeps the rows of the listed kinds of events, with their weights, and counts the others by kind in `left_out`.
 
-    def __init__(self, column: str | None, kept: tuple[str, ...] | None) -> None:
+    `schema` is that of the interactions: with a column `weight` where the kinds are listed with weights.
+    """
+
+    def __init__(self, column: str | None, kept: tuple[str, ...] | dict[str, float] | None) -> None:
         self._column, self._kept = column, kept or ()
         self._seen: set[str] = set()
         self.left_out: Counter[str] = Counter()
+        self.schema = {**schema.INTERACTIONS, **(schema.WEIGHT if isinstance(kept, dict) else {})}
 
     def __call__(self, table: pl.DataFrame, path: Path) -> pl.DataFrame:
         """Return the rows of `table` that are kept; a row without a kind is left out as ''."""
@@ -30,7 +36,11 @@ class EventFilter:
             self._seen.add(kind)
             if kind not in self._kept:
                 self.left_out[kind] += count
-        return table.filter(kinds.is_in(list(self._kept)))
+        kept = table.filter(kinds.is_in(list(self._kept)))
+        if not isinstance(self._kept, dict):
+            return kept
+        weights = kinds.filter(kinds.is_in(list(self._kept))).replace_strict(self._kept, return_dtype=pl.Float32)
+        return kept.with_columns(weights.alias(_WEIGHT))
 
     def check_all_seen(self) -> None:
         """Check that every listed kind occurred: one that never does is misspelt.
@@ -70,7 +80,9 @@ def read_interactions(
                 "row": table["row"],
             }
         )
-        yield schema.in_schema(frame, schema.INTERACTIONS)
+        if "weight" in keep.schema:
+            frame = frame.with_columns(table[_WEIGHT].alias("weight"))
+        yield schema.in_schema(frame, keep.schema)
 
 
 def read_items(path: Path, config: ItemFiles, csv: CsvConfig | None) -> Iterator[pl.DataFrame]:

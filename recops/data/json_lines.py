@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
 
 import msgspec
+import numpy as np
 
 from recops.data.byte_blocks import Block, read_blocks
 from recops.errors import InputError
@@ -68,16 +69,15 @@ def _whole_block(decoder: "msgspec.json.Decoder[Record]", block: Block) -> Rows[
     The decoder takes any white space between objects. Only where every line begins an object, and there are as many
     objects as lines, is a record's place its line.
     """
-    num_lines = block.content.count(b"\n")
-    if block.content[:1] != b"{" or block.content.count(b"\n{") != num_lines - 1:
+    if (np.frombuffer(block.content, dtype=np.uint8)[block.line_starts] != ord("{")).any():
         return None
     try:
         records = decoder.decode_lines(block.content)
     except (msgspec.DecodeError, RecursionError):
         return None
-    if len(records) != num_lines:
+    if len(records) != block.num_lines:
         return None
-    return Rows(records, range(block.first_line, block.first_line + num_lines))
+    return Rows(records, range(block.first_line, block.first_line + block.num_lines))
 
 
 def _line_by_line(path: Path, decoder: "msgspec.json.Decoder[Record]", block: Block) -> Rows[Record]:

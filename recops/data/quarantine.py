@@ -12,6 +12,11 @@ QUARANTINE_SCHEMA = pl.Schema({"table": pl.String, "row": pl.Int64, "reason": pl
 _EXAMPLE_CHARACTERS = 300
 
 
+def only_rows(table: pl.LazyFrame, rows: pl.Series) -> pl.LazyFrame:
+    """Return the rows of a table with these numbers: a filter on one column, before the others are unpacked."""
+    return table.filter(pl.col("row").is_in(rows.implode()))
+
+
 def rejected_rows(table: Table, source: pl.LazyFrame, rejected: pl.DataFrame) -> pl.DataFrame:
     """Return the quarantine of a table, in the order of its rows.
 
@@ -22,7 +27,8 @@ def rejected_rows(table: Table, source: pl.LazyFrame, rejected: pl.DataFrame) ->
     """
     columns = sorted(source.collect_schema().names())
     return (
-        source.join(rejected.lazy(), on="row", how="inner")
+        only_rows(source, rejected["row"])
+        .join(rejected.lazy(), on="row", how="inner")
         .select(
             pl.lit(table).alias("table"),
             "row",

@@ -65,12 +65,17 @@ def milliseconds(day: date) -> int:
 
 
 def with_interaction_facts(interactions: pl.LazyFrame, listed: pl.DataFrame) -> pl.LazyFrame:
-    """Add `item` (its number among the accepted items, null where it is none) and the columns that rules read."""
+    """Add `item` (its number among the accepted items, null where it is none) and the columns that rules read.
+
+    The rows keep their order.
+    """
     unit = pl.lit(None, dtype=pl.String)
     for name, factor in {"milliseconds": 1, **TIME_UNITS}.items():
         low, high = (_in_unit(bound, factor) for bound in (EARLIEST_MILLISECONDS, LATEST_MILLISECONDS))
         unit = pl.when(pl.col("timestamp").is_between(low, high)).then(pl.lit(name)).otherwise(unit)
-    return interactions.join(listed.lazy().select("item_id", "item"), on="item_id", how="left").with_columns(
+    numbers = listed.lazy().select("item_id", "item")
+    numbered = interactions.join(numbers, on="item_id", how="left", maintain_order="left")
+    return numbered.with_columns(
         unit.alias("time_unit"),
         # A null id has its own reason.
         (pl.col("item").is_not_null() | pl.col("item_id").is_null()).alias("item_is_listed"),

@@ -27,6 +27,9 @@ SLICE_TYPE = pl.Enum(list(SLICE_CODES))
 HARD_CANDIDATES, HARD_FACTS = "hard_candidates.parquet", "hard_candidates.json"
 """Files of `sasrec_embeddings` that hold the candidates, and their hash, where the recipe asks for hard ones."""
 
+HARD_VALIDATION = "hard_validation.json"
+"""What Great Expectations says of them."""
+
 _SLICE_NAMES: tuple[SliceName, ...] = tuple(SLICE_CODES)
 
 
@@ -37,7 +40,8 @@ class SampleStore:
         items: row i is item i + 1 (columns of docs/artefacts.md).
         users: row i is user i.
         user: int32 (N,), `item`: int32 (N,), `timestamp`: int64 (N,), `rating`: float32 (N,) with NaN where absent,
-            `slice_code`: int8 (N,), one of `SLICE_CODES`.
+            `weight`: float32 (N,), None where the recipe weighs no kinds of events, `slice_code`: int8 (N,), one of
+            `SLICE_CODES`.
     """
 
     def __init__(self, splits: Path, sasrec: Path | None = None) -> None:
@@ -47,6 +51,8 @@ class SampleStore:
         self.item = _column(interactions, "item", np.int32)
         self.timestamp = _column(interactions, "timestamp", np.int64)
         self.rating = _column(interactions, "rating", np.float32)
+        weighed = "weight" in pl.read_parquet_schema(interactions)
+        self.weight = _column(interactions, "weight", np.float32) if weighed else None
         self.slice_code = _column(interactions, "slice", np.int8)
         self.items = pl.read_parquet(splits / "items.parquet")
         self.users = pl.read_parquet(splits / "users.parquet")

@@ -11,6 +11,8 @@ INTERACTIONS: Schema = {
     "rating": pl.Float32,
     "row": pl.Int64,
 }
+WEIGHT: Schema = {"weight": pl.Float32}
+"""A further column of interactions, where the recipe weighs kinds of events."""
 ITEMS: Schema = {
     "item_id": pl.String,
     "title": pl.String,

@@ -1,9 +1,10 @@
 """Every row of a source against the rules of its table: what is accepted, what goes to the quarantine, and why.
 
-Tables are scanned, never loaded: what is accepted is a plan, which `recops.data.clean` reads with numbers for ids.
+A table is scanned once as a whole, for the few columns that go on; rows to be shown are then read by themselves.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,31 +12,40 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recops.config.validated_splits import ValidatedSplitsConfig
+from recops.data import schema
 from recops.data.expectations import Expectation, Seen, SuiteResult, run_suite
-from recops.data.quarantine import check_share, rejected_rows
+from recops.data.quarantine import check_share, only_rows, rejected_rows
 from recops.data.rules import Rule, Table, row_rules, with_interaction_facts, with_item_facts
 from recops.seeds import sub_seed
 
 _ITEM_COLUMNS = ("row", "item_id", "title", "price", "average_rating")
+_INTERACTION_COLUMNS = ("user_id", "item", "timestamp", "rating")
 
 
 @dataclass(frozen=True)
 class ScreenedTable:
-    """One table after its rules.
+    """What the rules say of one table.
 
     Attributes:
-        accepted: rows that break no rejecting rule, with the columns that the rules read, unsorted.
         quarantine: a row per rejected row, with the first rule that it breaks (docs/artefacts.md).
         num_rows: rows of the table, exact repeats of whole items not counted.
         warnings: rows that break a rule and stay, per reason.
-        suite: the rules as Great Expectations judged them, on all rows or on a sample.
+        judging: the rules as Great Expectations judge them, on all rows or on a sample, beside what goes on here.
     """
 
-    accepted: pl.LazyFrame
     quarantine: pl.DataFrame
     num_rows: int
     warnings: dict[str, int]
-    suite: SuiteResult
+    judging: Future[SuiteResult]
+
+    @property
+    def suite(self) -> SuiteResult:
+        """What Great Expectations found, once they are done.
+
+        Raises:
+            RuntimeError: they judge a row in another way than Polars does.
+        """
+        return self.judging.result()
 
     @property
     def num_accepted(self) -> int:
@@ -48,26 +58,38 @@ class ScreenedTable:
         return len(self.quarantine) / self.num_rows
 
 
-def screen_items(items: pl.LazyFrame, config: ValidatedSplitsConfig, *, seed: int) -> ScreenedTable:
-    """Judge the items; a whole row that occurs again is no second item, and only its first one counts.
+def screen_items(
+    items: pl.LazyFrame, config: ValidatedSplitsConfig, *, seed: int, beside: Executor
+) -> tuple[ScreenedTable, pl.DataFrame]:
+    """Judge the items; return what is told of them, and the accepted ones with the columns that rules read.
+
+    A whole row that occurs again is no second item, and only its first one counts. Great Expectations run in `beside`.
 
     Raises:
         InputError: more than `max_quarantine_fraction` of the rows are rejected.
     """
     described = items.join(_repeated_rows(items).lazy(), on="row", how="anti")
-    facts = with_item_facts(described.select(_ITEM_COLUMNS)).collect(engine="streaming").lazy()
-    return _screen("items", described, facts, config, seed=seed)
+    facts = with_item_facts(described.select(_ITEM_COLUMNS)).collect(engine="streaming").sort("row")
+    return _screen("items", described, facts.lazy(), facts.columns, config, seed=seed, beside=beside)
 
 
 def screen_interactions(
-    interactions: pl.LazyFrame, listed: pl.DataFrame, config: ValidatedSplitsConfig, *, seed: int
-) -> ScreenedTable:
+    interactions: pl.LazyFrame, listed: pl.DataFrame, config: ValidatedSplitsConfig, *, seed: int, beside: Executor
+) -> tuple[ScreenedTable, pl.DataFrame]:
     """Judge the interactions against the accepted items, numbered in `listed` (`item`, `item_id`).
+
+    Returns:
+        What is told of them, and the accepted ones in the order of the source: `user_id`, `item`, `timestamp`,
+        `rating`, and `weight` where the source has weights.
 
     Raises:
         InputError: as `screen_items`.
     """
-    return _screen("interactions", interactions, with_interaction_facts(interactions, listed), config, seed=seed)
+    facts = with_interaction_facts(interactions, listed)
+    weight = [name for name in schema.WEIGHT if name in interactions.collect_schema()]
+    return _screen(
+        "interactions", interactions, facts, (*_INTERACTION_COLUMNS, *weight), config, seed=seed, beside=beside
+    )
 
 
 def sample_positions(num_rows: int, *, size: int, seed: int) -> tuple[NDArray[np.int64], Seen]:
@@ -86,44 +108,42 @@ def _repeated_rows(items: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _screen(
-    table: Table, source: pl.LazyFrame, facts: pl.LazyFrame, config: ValidatedSplitsConfig, *, seed: int
-) -> ScreenedTable:
+    table: Table,
+    source: pl.LazyFrame,
+    facts: pl.LazyFrame,
+    columns: Sequence[str],
+    config: ValidatedSplitsConfig,
+    *,
+    seed: int,
+    beside: Executor,
+) -> tuple[ScreenedTable, pl.DataFrame]:
+    """Judge `facts`, the rows of `source` with the columns that rules read; give `columns` of the accepted ones."""
     rules = row_rules(table, latest_date=config.validation.latest_date)
-    rejecting = [rule for rule in rules if rule.rejects]
-    judged = facts.with_columns(_first_broken(rejecting).alias("reason"))
-    rejected = judged.filter(pl.col("reason").is_not_null()).select("row", "reason").collect(engine="streaming")
-    num_rows = int(source.select(pl.len()).collect(engine="streaming").item())
-    quarantine = rejected_rows(table, source, rejected)
-    check_share(table, quarantine, num_rows, rules=rules, limit=config.max_quarantine_fraction)
-    return ScreenedTable(
-        accepted=judged.filter(pl.col("reason").is_null()).drop("reason"),
-        quarantine=quarantine,
-        num_rows=num_rows,
-        warnings=_count_warnings(judged, rules),
-        suite=_cross_examine(table, *_sampled(table, source, judged, num_rows, config, seed), rules),
-    )
+    judged = facts.with_columns(_first_broken([rule for rule in rules if rule.rejects]).alias("reason"))
+    whole = judged.select(*dict.fromkeys(("row", "reason", *columns))).collect(engine="streaming")
+    quarantine = rejected_rows(table, source, whole.filter(pl.col("reason").is_not_null()).select("row", "reason"))
+    check_share(table, quarantine, len(whole), rules=rules, limit=config.max_quarantine_fraction)
+    accepted = whole.filter(pl.col("reason").is_null()).select(columns)
+    sample, seen = _sampled(table, judged, whole["row"], config, seed)
+    judging = beside.submit(_cross_examine, table, sample, seen, rules)
+    return ScreenedTable(quarantine, len(whole), _count_warnings(accepted, rules), judging), accepted
 
 
 def _first_broken(rules: Sequence[Rule]) -> pl.Expr:
     return pl.coalesce(*(pl.when(rule.broken).then(pl.lit(rule.reason)) for rule in rules))
 
 
-def _count_warnings(judged: pl.LazyFrame, rules: Sequence[Rule]) -> dict[str, int]:
+def _count_warnings(accepted: pl.DataFrame, rules: Sequence[Rule]) -> dict[str, int]:
     counted = [rule.broken.sum().alias(rule.reason) for rule in rules if not rule.rejects]
-    if not counted:
-        return {}
-    accepted = judged.filter(pl.col("reason").is_null())
-    return {name: int(count) for name, count in accepted.select(counted).collect().row(0, named=True).items()}
+    return {name: int(count) for name, count in accepted.select(counted).row(0, named=True).items()} if counted else {}
 
 
 def _sampled(
-    table: Table, source: pl.LazyFrame, judged: pl.LazyFrame, num_rows: int, config: ValidatedSplitsConfig, seed: int
+    table: Table, judged: pl.LazyFrame, rows: pl.Series, config: ValidatedSplitsConfig, seed: int
 ) -> tuple[pl.DataFrame, Seen]:
-    """Draw from the rows as the source has them: what is judged has been joined, and comes in any order."""
     size, own = config.validation.max_sampled_rows, sub_seed(seed, "validation", table)
-    positions, seen = sample_positions(num_rows, size=size, seed=own)
-    rows = source.select("row").collect(engine="streaming")[positions]
-    return judged.join(rows.lazy(), on="row", how="semi").collect(engine="streaming").sort("row"), seen
+    positions, seen = sample_positions(len(rows), size=size, seed=own)
+    return only_rows(judged, rows[positions]).collect(engine="streaming").sort("row"), seen
 
 
 def _cross_examine(table: Table, sample: pl.DataFrame, seen: Seen, rules: Sequence[Rule]) -> SuiteResult:

@@ -4,6 +4,7 @@ A source gives frames, which are written as they come: a file of any size passes
 """
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,13 +67,15 @@ def run_raw_data(io: StageIO, config: RawDataConfig, *, seed: int) -> RawDataRep
     """
     files = find_source_files(config.source, io.layout.root)
     source = _open(config.source, files, seed)
-    # Items first: they are few, and a mistake in them is then told before the long file is read.
-    write_table(source.items, io.out / "items.parquet", schema.ITEMS)
-    write_table(source.interactions, io.out / "interactions.parquet", schema.INTERACTIONS)
+    with ThreadPoolExecutor(1, "hash") as beside:
+        hashes = beside.submit(_hashes, files)
+        # Items first: they are few, and a mistake in them is then told before the long file is read.
+        write_table(source.items, io.out / "items.parquet", schema.ITEMS)
+        write_table(source.interactions, io.out / "interactions.parquet", source.events.schema)
     source.events.check_all_seen()
     if source.truth is not None:
         source.truth.write(io.out)
-    return _report(config.source.kind, source, files, io.out)
+    return _report(config.source.kind, source, hashes.result(), io.out)
 
 
 def _open(config: SourceConfig, files: SourceFiles, seed: int) -> _Source:
@@ -92,7 +95,12 @@ def _open_files(config: FilesConfig, files: SourceFiles) -> _Source:
     return _Source(numbered_on(tables), numbered_on(items), events=events)
 
 
-def _report(kind: str, source: _Source, files: SourceFiles, out: Path) -> RawDataReport:
+def _hashes(files: SourceFiles) -> dict[str, str]:
+    paths = (*files.interactions, *files.items)
+    return {path.relative_to(files.folder).as_posix(): file_sha256(path) for path in paths}
+
+
+def _report(kind: str, source: _Source, hashes: dict[str, str], out: Path) -> RawDataReport:
     interactions, items = (pl.scan_parquet(out / f"{name}.parquet") for name in ("interactions", "items"))
     counts = _only_row(
         interactions.select(
@@ -116,9 +124,7 @@ def _report(kind: str, source: _Source, files: SourceFiles, out: Path) -> RawDat
             **_only_row(items.select(pl.col("title", "category", "store", "price").null_count())),
         },
         users_per_kind=kinds,
-        source_sha256={
-            path.relative_to(files.folder).as_posix(): file_sha256(path) for path in (*files.interactions, *files.items)
-        },
+        source_sha256=hashes,
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from recops.data.candidates import Items
-from recops.data.clean import CleanTables
+from recops.data.clean import CleanTables, drop_exact_repeats
 from recops.data.rules import EARLIEST_MILLISECONDS, LOWEST_RATING, TIME_UNITS
 from recops.data.samples import SAMPLED_SLICES, SLICE_CODES
 from recops.records import SliceName
@@ -37,9 +37,9 @@ def interaction_facts(interactions: pl.DataFrame, clean: CleanTables, *, latest:
         **counted.row(0, named=True),
         "rows_out_of_order": int((~in_order).sum()),
         "rows_of_an_older_slice": int((same_user & (slices[1:] < slices[:-1])).sum()),
-        "repeated_rows": _repeated_rows(interactions),
-        "fewest_rows_of_a_user": _fewest(interactions["user"], len(clean.users)),
-        "fewest_rows_of_an_item": _fewest(interactions["item"], len(clean.items)),
+        "repeated_rows": len(interactions) - len(drop_exact_repeats(interactions)),
+        "fewest_rows_of_a_user": _fewest(interactions["user"], range(len(clean.users))),
+        "fewest_rows_of_an_item": _fewest(interactions["item"], range(1, len(clean.items) + 1)),
     }
 
 
@@ -101,15 +101,7 @@ def negatives_in_history(samples: pl.DataFrame, items_N: Items) -> int:
     )
 
 
-def _repeated_rows(interactions: pl.DataFrame) -> int:
-    """Rows of equal user and time lie together, so that only they have to be looked at."""
-    run = (pl.col("user") == pl.col("user").shift(1)) & (pl.col("timestamp") == pl.col("timestamp").shift(1))
-    with_neighbour = interactions.select("user", "timestamp", "item", (run | run.shift(-1)).alias("in_run"))
-    tied = with_neighbour.filter(pl.col("in_run")).select("user", "timestamp", "item")
-    return int(len(tied) - tied.n_unique()) if len(tied) else 0
-
-
-def _fewest(codes: pl.Series, expected: int) -> int:
-    """Rows of the code that has fewest, 0 where fewer than `expected` codes have any."""
-    counts = codes.value_counts()["count"]
-    return int(counts.to_numpy().min()) if len(counts) >= expected else 0
+def _fewest(codes: pl.Series, expected: range) -> int:
+    """Rows of the expected code that has fewest."""
+    known = codes.filter(codes.is_between(expected.start, expected.stop - 1))
+    return int(np.bincount(known.to_numpy(), minlength=expected.stop)[expected.start :].min())

@@ -1,6 +1,7 @@
 """Parquet files written frame by frame: memory is a row group, whatever the number of rows."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -18,9 +19,20 @@ def write_table(frames: Iterable[pl.DataFrame], path: Path, schema: Schema) -> N
     How the rows are spread over the frames changes no byte. `path` is left behind unfinished when a frame cannot be
     read: the caller writes into a folder that only a whole stage leaves behind.
     """
-    with pq.ParquetWriter(path, _arrow_schema(schema), compression="zstd") as writer:
+    with (
+        pq.ParquetWriter(path, _arrow_schema(schema), compression="zstd") as writer,
+        ThreadPoolExecutor(1, "write") as beside,
+    ):
+        # A group is packed while the next one is parsed, never two: memory stays that of a few groups.
+        packing: Future[None] | None = None
         for group in _groups(frames, schema):
-            writer.write_table(group.to_arrow(), row_group_size=ROWS_PER_GROUP)
+            if packing is not None:
+                packing.result()
+            # In one piece: where pieces meet, the writer would begin a page, and the bytes tell of the blocks read.
+            whole = group.rechunk().to_arrow()
+            packing = beside.submit(writer.write_table, whole, row_group_size=ROWS_PER_GROUP)
+        if packing is not None:
+            packing.result()
 
 
 def _arrow_schema(schema: Schema) -> pa.Schema:

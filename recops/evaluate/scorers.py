@@ -69,14 +69,13 @@ def sentence_model_folder(config: BaselinesConfig) -> Path | None:
 
 
 def _popularity(store: SampleStore, window_days: int | None) -> Scorer:
-    counts = CatalogueCounts(store.item, store.timestamp, store.num_items)
+    counts = CatalogueCounts(store.item, store.timestamp, store.num_items, weights_E=store.weight)
 
     def scores(samples: Sequence[Sample]) -> Scores:
         times_C = np.asarray([sample.timestamp for sample in samples], dtype=np.int64)
-        taken_CJ = counts.before(times_C)
-        if window_days is not None:
-            taken_CJ = taken_CJ - counts.before(times_C - window_days * MILLISECONDS_PER_DAY)
-        return taken_CJ.astype(np.float64)
+        if window_days is None:
+            return counts.before(times_C)
+        return counts.within(times_C - window_days * MILLISECONDS_PER_DAY, times_C)
 
     return scores
 

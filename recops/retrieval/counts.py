@@ -1,5 +1,7 @@
 """How often items were taken before a moment: one binary search per item over all events, none of them at the moment.
 
+Where kinds of events weigh differently, what they weigh is added up in the place of their number.
+
 Shape suffixes: E events, K asked items, C moments, J = I + 1 columns for all items with padding (column i is item i).
 """
 
@@ -7,6 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
+Weights = NDArray[np.float32]
+Sums = NDArray[np.float64]
+
+_DECIMALS = 6
+"""Sums of weights are rounded to so many: equal events weigh the same, in whatever order they were added up."""
 
 
 class EventCounts:
@@ -31,7 +38,12 @@ class EventCounts:
 
     def within(self, items_K: Integers, start: int, end: int) -> Integers:
         """Return how many events of each item lie at or after `start` and strictly before `end`, shape (K,)."""
-        return self._up_to(items_K, end) - self._up_to(items_K, start)
+        starts_K, ends_K = self.span_within(items_K, start, end)
+        return ends_K - starts_K
+
+    def span_within(self, items_K: Integers, start: int, end: int) -> tuple[Integers, Integers]:
+        """As `span_before`, of the events from `start` to strictly before `end`."""
+        return self._up_to(items_K, start), self._up_to(items_K, end)
 
     def _up_to(self, items_K: Integers, timestamp: int) -> Integers:
         moment = np.searchsorted(self._times, timestamp)
@@ -63,28 +75,64 @@ class MeanRatings:
         return np.where(rated_K > 0, sums_K / np.maximum(rated_K, 1), np.nan)
 
 
+class EventWeights:
+    """What the events of an item weigh together, where `EventCounts` says how many they are."""
+
+    def __init__(self, counts: EventCounts, rows_E: NDArray[np.int32], weights_E: Weights) -> None:
+        """Sum up the weights.
+
+        Args:
+            counts: of the same events.
+            rows_E: the events by (item, time), see `by_item`.
+            weights_E: above 0.
+        """
+        self._counts = counts
+        self._sums = np.concatenate([[0.0], np.cumsum(weights_E[rows_E], dtype=np.float64)])
+
+    def before(self, items_K: Integers, timestamp: int) -> Sums:
+        """Return what the events of each item weigh that lie strictly before `timestamp`, shape (K,)."""
+        return self._weight(*self._counts.span_before(items_K, timestamp))
+
+    def within(self, items_K: Integers, start: int, end: int) -> Sums:
+        """Return what the events of each item weigh from `start` to strictly before `end`, shape (K,)."""
+        return self._weight(*self._counts.span_within(items_K, start, end))
+
+    def _weight(self, starts_K: Integers, ends_K: Integers) -> Sums:
+        sums_K: Sums = np.round(self._sums[ends_K] - self._sums[starts_K], _DECIMALS)
+        return sums_K
+
+
 def by_item(items_E: NDArray[np.int32], timestamps_E: Integers) -> NDArray[np.int32]:
     """Return the events in the order of (item, time, place), shape (E,): 4 bytes each."""
     return np.lexsort((timestamps_E, items_E)).astype(np.int32)
 
 
 class CatalogueCounts:
-    """Events ordered by time, for counts of every item at many moments."""
+    """Events ordered by time, for the number of every item's, or what they weigh, at many moments."""
 
-    def __init__(self, items_E: NDArray[np.int32], timestamps_E: Integers, num_items: int) -> None:
+    def __init__(
+        self, items_E: NDArray[np.int32], timestamps_E: Integers, num_items: int, *, weights_E: Weights | None
+    ) -> None:
         order = np.argsort(timestamps_E, kind="stable")
         self._items, self._times, self._num_columns = items_E[order], timestamps_E[order], num_items + 1
+        self._weights = None if weights_E is None else weights_E[order]
 
-    def before(self, timestamps_C: Integers) -> Integers:
-        """Return how many events of each item lie strictly before each moment, shape (C, J).
+    def before(self, timestamps_C: Integers) -> Sums:
+        """Return how many events of each item lie strictly before each moment, or what they weigh, shape (C, J).
 
         Moments are visited in their order, so that each event is counted once, however many moments there are.
         """
         ends_C = np.searchsorted(self._times, timestamps_C)
-        counts_CJ = np.empty((len(timestamps_C), self._num_columns), dtype=np.int64)
-        running_J, done = np.zeros(self._num_columns, dtype=np.int64), 0
+        counts_CJ = np.empty((len(timestamps_C), self._num_columns))
+        running_J, done = np.zeros(self._num_columns), 0
         for row in np.argsort(ends_C, kind="stable").tolist():
             end = int(ends_C[row])
-            running_J += np.bincount(self._items[done:end], minlength=self._num_columns)
+            weights = None if self._weights is None else self._weights[done:end]
+            running_J += np.bincount(self._items[done:end], weights, self._num_columns)
             counts_CJ[row], done = running_J, end
+        return np.round(counts_CJ, _DECIMALS, out=counts_CJ)
+
+    def within(self, starts_C: Integers, ends_C: Integers) -> Sums:
+        """As `before`, of the events from each start to strictly before each end."""
+        counts_CJ: Sums = np.round(self.before(ends_C) - self.before(starts_C), _DECIMALS)
         return counts_CJ

@@ -17,7 +17,7 @@ from recops.data.samples import SampleStore
 from recops.errors import InputError
 from recops.records import Sample
 from recops.retrieval.batches import flat_ranges
-from recops.retrieval.counts import EventCounts, MeanRatings, by_item
+from recops.retrieval.counts import EventCounts, EventWeights, MeanRatings, by_item
 from recops.retrieval.embeddings import UserStates, load_user_states
 from recops.retrieval.histories import history_weights
 from recops.retrieval.item_evidence import ItemEvidence
@@ -56,6 +56,7 @@ class Evidence:
         self._counts = EventCounts(store.item, store.timestamp)
         rows = Once(lambda: by_item(store.item, store.timestamp))
         self._ratings = Once(lambda: MeanRatings(self._counts, rows(), store.rating))
+        self._taken = self._counts if store.weight is None else EventWeights(self._counts, rows(), store.weight)
         self._user_starts = np.searchsorted(store.user, np.arange(store.num_users + 1)).astype(np.int64)
         self._text = Once(lambda: TextIndex(store.items, np.flatnonzero(self._known_items)))
         self.catalogue = ItemEvidence(
@@ -93,12 +94,19 @@ class Evidence:
         return self._text().similarity(latest, _asked(items))
 
     def popularity(self, sample: Sample, items: Sequence[int], window_days: int | None) -> Scores:
-        """How often all users took an item strictly before the sample, ever or in the last `window_days` days."""
+        """How often all users took an item strictly before the sample, ever or in the last `window_days` days.
+
+        Where the recipe weighs kinds of events, each counts what it weighs.
+        """
         asked_K = _asked(items)
         if window_days is None:
-            return self._counts.before(asked_K, sample.timestamp).astype(np.float64)
+            return self._taken.before(asked_K, sample.timestamp).astype(np.float64)
         start = sample.timestamp - window_days * MILLISECONDS_PER_DAY
-        return self._counts.within(asked_K, start, sample.timestamp).astype(np.float64)
+        return self._taken.within(asked_K, start, sample.timestamp).astype(np.float64)
+
+    def times_taken(self, sample: Sample, item: int) -> int:
+        """How often all users took one item strictly before the sample, whatever the events weigh."""
+        return int(self._counts.before(_asked([item]), sample.timestamp)[0])
 
     def mean_rating(self, sample: Sample, items: Sequence[int]) -> Scores:
         """Mean of all users' ratings of an item strictly before the sample; NaN where there is none.

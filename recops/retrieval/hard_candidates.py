@@ -13,9 +13,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recops.artifacts import read_json, write_json
+from recops.data.candidate_suites import judge_candidates
 from recops.data.candidates import ItemOdds, Items, Moments, candidates_sha256, draw_candidates, draw_from_pools
 from recops.data.random_bits import sample_keys, text_keys
-from recops.data.samples import HARD_CANDIDATES, HARD_FACTS
+from recops.data.samples import HARD_CANDIDATES, HARD_FACTS, HARD_VALIDATION
 from recops.data.taken import TakenItems
 from recops.progress import progress
 from recops.retrieval.batches import Sequences, flat_ranges
@@ -49,6 +50,7 @@ def write_hard_candidates(out: Path, splits: Path, model: SasRec, *, seed: int) 
 
     Raises:
         InputError: for one of the samples there are not enough items.
+        RuntimeError: a set breaks what is expected of every candidate set.
     """
     config = read_json(splits / "splits.json")["candidates"]
     if config["negatives"] != "sasrec_hard":
@@ -77,9 +79,12 @@ def write_hard_candidates(out: Path, splits: Path, model: SasRec, *, seed: int) 
             item_ids=tables["items"]["item_id"].to_list(),
         ),
     )
-    column = pl.Series("candidates", drawn_SC, dtype=pl.Array(pl.Int32, count))
-    pl.DataFrame([samples["sample_id"], column]).write_parquet(out / HARD_CANDIDATES)
+    frozen = samples.with_columns(pl.Series("candidates", drawn_SC, dtype=pl.Array(pl.Int32, count)))
+    items_N, num_items = tables["interactions"]["item"].to_numpy(), len(tables["items"])
+    suites = judge_candidates("hard_candidates", frozen, items_N=items_N, num_items=num_items, seed=seed)
+    frozen.select("sample_id", "candidates").write_parquet(out / HARD_CANDIDATES)
     write_json(out / HARD_FACTS, asdict(facts))
+    write_json(out / HARD_VALIDATION, {"suites": {name: suite.facts for name, suite in suites.items()}})
     return facts
 
 

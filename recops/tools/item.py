@@ -20,9 +20,9 @@ def get_item_info(context: ToolContext, candidate: str) -> str:
         candidate: its letter
     """
     item = context.named_item("candidate", candidate)
-    taken = context.evidence.popularity(context.task.sample, [item], None)[0]
+    taken = context.evidence.times_taken(context.task.sample, item)
     name = f" {label(context.candidates.index(item))} | " if item in context.candidates else ""
-    return f"{name}{context.line(item)} | taken {int(taken)} times"
+    return f"{name}{context.line(item)} | taken {taken} times"
 
 
 def get_related_items(context: ToolContext, item: str) -> str:

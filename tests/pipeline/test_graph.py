@@ -87,8 +87,21 @@ def test_only_one_training_runs_at_a_time() -> None:
 def test_the_checks_of_the_splits_stop_what_follows() -> None:
     graph = defs.resolve_asset_graph()
     checks = {key.name: graph.get(key) for key in graph.asset_check_keys}
-    assert {name for name, check in checks.items() if check.blocking} == {"expectations", "one_target", "quarantine"}
-    assert set(checks) == {"expectations", "one_target", "quarantine", "data_warnings", "drift", "few_invalid_answers"}
+    assert {name for name, check in checks.items() if check.blocking} == {
+        "expectations",
+        "one_target",
+        "quarantine",
+        "hard_expectations",
+    }
+    assert set(checks) == {
+        "expectations",
+        "one_target",
+        "quarantine",
+        "hard_expectations",
+        "data_warnings",
+        "drift",
+        "few_invalid_answers",
+    }
 
 
 def test_jobs_cover_the_graph_and_the_evaluation() -> None:

@@ -65,6 +65,13 @@ def test_listed_kinds_of_events_are_the_interactions(shop: Path) -> None:
     assert (report.left_out, len(interactions)) == ({"view": 1}, 3)
 
 
+def test_kinds_with_weights_are_kept_with_them(shop: Path) -> None:
+    report, interactions, _ = run(shop, events={"cart": 0.25, "purchase": 2})
+    assert dict(interactions.schema) == {**schema.INTERACTIONS, **schema.WEIGHT}
+    assert interactions.select("row", "weight").rows() == [(2, 2.0), (4, 2.0), (5, 0.25)]
+    assert report.left_out == {"view": 1}
+
+
 def test_a_listed_kind_that_never_occurs_is_refused(shop: Path) -> None:
     with pytest.raises(InputError, match=r"events: found no row with buy; the column has cart, purchase, view"):
         run(shop, events=["buy", "cart"])
@@ -76,6 +83,9 @@ def test_a_listed_kind_that_never_occurs_is_refused(shop: Path) -> None:
         ({"rating_range": None}, "columns.rating and rating_range belong together"),
         ({"events": None}, "columns.event and events belong together"),
         ({"rating_range": [5, 1]}, "the lowest rating is 5, the highest 1"),
+        ({"events": {"purchase": 0.0}}, "greater than 0"),
+        ({"events": {"purchase": float("nan")}}, "finite number"),
+        ({"events": {}}, "at least 1 item"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(shop: Path, changes: Any, message: str) -> None:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from recops.data.samples import SAMPLED_SLICES, SLICE_CODES, SampleStore
@@ -17,6 +18,24 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> SampleStore:
     io = stage_io("validated_splits", root)
     run_validated_splits(io, splits_config(), seed=3)
     return SampleStore.load(io.out)
+
+
+def test_events_have_the_weights_of_the_source_or_none(store: SampleStore, tmp_path: Path) -> None:
+    assert store.weight is None
+    interactions, items = raw_tables()
+    weighed = interactions.with_columns((pl.col("row") / 4).cast(pl.Float32).alias("weight"))
+    write_raw_data(tmp_path, weighed, items)
+    io = stage_io("validated_splits", tmp_path)
+    run_validated_splits(io, splits_config(), seed=3)
+    other = SampleStore.load(io.out)
+    assert other.weight is not None
+    rows = pl.read_parquet(io.out / "interactions.parquet").join(other.users, on="user").join(other.items, on="item")
+    expected = rows.join(
+        weighed.select("user_id", "item_id", "timestamp", "row"), on=["user_id", "item_id", "timestamp"]
+    )
+    assert len(expected) == len(other.weight)
+    assert (expected["weight"] == (expected["row"] / 4).cast(pl.Float32)).all()
+    assert sorted(expected["weight"].to_list()) == sorted(other.weight.tolist())
 
 
 def test_every_sample_belongs_to_one_sampled_slice(store: SampleStore) -> None:

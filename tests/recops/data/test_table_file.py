@@ -24,6 +24,16 @@ def test_how_rows_are_spread_over_frames_changes_no_byte(tmp_path: Path, monkeyp
     assert pq.ParquetFile(path).num_row_groups == 10
 
 
+def test_where_large_frames_meet_changes_no_byte(tmp_path: Path) -> None:
+    ids = pl.Series([f"{number:028d}" for number in range(60_000)])
+    interactions = pl.concat([INTERACTIONS.head(1)] * len(ids)).with_columns(user_id=ids)
+    digests = set()
+    for size in (7_001, 60_000):
+        write_table(interactions.iter_slices(size), tmp_path / "x.parquet", schema.INTERACTIONS)
+        digests.add(file_sha256(tmp_path / "x.parquet"))
+    assert len(digests) == 1
+
+
 def test_a_table_without_frames_has_its_columns(tmp_path: Path) -> None:
     write_table([], tmp_path / "x.parquet", schema.ITEMS)
     assert dict(pl.read_parquet_schema(tmp_path / "x.parquet")) == schema.ITEMS

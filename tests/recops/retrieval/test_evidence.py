@@ -121,6 +121,17 @@ def test_popularity_is_a_scan_strictly_before(evidence: Evidence) -> None:
     assert recent != ever
 
 
+def test_popularity_counts_what_events_weigh_and_the_tools_number_does_not(fitted: Path, tmp_path: Path) -> None:
+    weight = pl.when(pl.col("item") % 2 == 0).then(0.5).otherwise(2.0).cast(pl.Float32)
+    rows = interactions().with_columns(weight=weight)
+    evidence = loaded(fitted, write_splits(tmp_path, rows))
+    sample = evidence.store.sample(100)
+    before = rows.filter(pl.col("timestamp") < sample.timestamp)
+    of_items = [before.filter(pl.col("item") == item) for item in ALL_ITEMS]
+    assert evidence.popularity(sample, ALL_ITEMS, None).tolist() == [one["weight"].sum() for one in of_items]
+    assert [evidence.times_taken(sample, item) for item in ALL_ITEMS] == [one.height for one in of_items]
+
+
 def test_similar_users_are_a_weighted_scan_without_the_user(
     fitted: Path, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,9 +4,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from assets.checks import hard_expectations_hold
 from recops.artifacts import read_json, write_json
+from recops.data.candidates import Items, Moments, draw_from_pools
 from recops.data.samples import SAMPLED_SLICES, SampleStore, frozen_sha256
 from recops.errors import InputError
+from recops.retrieval import hard_candidates as module
 from recops.retrieval.evidence import Evidence
 from recops.retrieval.hard_candidates import POOL_PER_CANDIDATE, HardFacts, write_hard_candidates
 from recops.retrieval.sasrec import load_sasrec
@@ -68,6 +71,29 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_sets(
     for name in ("hard_candidates.parquet", "hard_candidates.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     assert other.candidates_sha256 != one.candidates_sha256
+
+
+def test_great_expectations_judges_the_sets(fitted: Path, splits: Path, tmp_path: Path) -> None:
+    draw(fitted, splits, tmp_path / "out")
+    suites = read_json(tmp_path / "out" / "hard_validation.json")["suites"]
+    assert set(suites) == {"hard_candidates", "hard_histories"}
+    assert all(suite["success"] and suite["rows_seen"] == suite["rows"] == 180 for suite in suites.values())
+    assert hard_expectations_hold(tmp_path / "out")[0]
+
+
+def test_a_set_that_breaks_what_is_expected_stops_the_stage(
+    fitted: Path, splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_target(moments: Moments, pools: Items, count: int) -> Items:
+        return draw_from_pools(moments, pools, count) % 2 + 1
+
+    monkeypatch.setattr(module, "draw_from_pools", without_target)
+    with pytest.raises(RuntimeError, match=r"hard_candidates: accepted data breaks .*target exactly once"):
+        draw(fitted, splits, tmp_path / "out")
+
+
+def test_other_recipes_have_nothing_to_expect(tmp_path: Path) -> None:
+    assert hard_expectations_hold(tmp_path) == (True, {"candidates": "none of them hard"})
 
 
 def test_the_target_stands_at_both_places(fitted: Path, splits: Path, tmp_path: Path) -> None:
