@@ -8,6 +8,7 @@ children, sampled every tenth of a second.
 import argparse
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -28,16 +29,17 @@ SECONDS_BETWEEN_SAMPLES = 0.1
 
 @dataclass(frozen=True)
 class Cost:
-    """What a process took: seconds of the clock, and GB of memory at its peak."""
+    """What a process took: seconds of the clock, seconds of CPU (its children's too), and GB of memory at its peak."""
 
     seconds: float
+    cpu_seconds: float
     gigabytes: float
 
 
 def measure(command: list[str], root: Path) -> Cost:
     """Run a command to its end and return what it took; it must succeed."""
     environment = {**os.environ, "RECOPS_ROOT": str(root), "PYTHONPATH": str(ROOT)}
-    started, peak = time.perf_counter(), 0
+    started, cpu, peak = time.perf_counter(), _cpu_of_children(), 0
     with (root / "benchmark.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         while process.poll() is None:
@@ -45,7 +47,13 @@ def measure(command: list[str], root: Path) -> Cost:
             time.sleep(SECONDS_BETWEEN_SAMPLES)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{(root / 'benchmark.log').read_text()[-3000:]}")
-    return Cost(time.perf_counter() - started, peak / 1e9)
+    return Cost(time.perf_counter() - started, _cpu_of_children() - cpu, peak / 1e9)
+
+
+def _cpu_of_children() -> float:
+    """CPU seconds of every child that has ended: unlike the clock, they hardly depend on what runs beside."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _pss(pid: int) -> int:
@@ -107,13 +115,15 @@ def run(rows: int, folder: Path, *, with_pandas: bool) -> str:
     costs = [measure([sys.executable, "-m", "recops.stages", name, "--recipe", "benchmark"], root) for name in stages]
     seconds, peak = sum(cost.seconds for cost in costs), max(cost.gigabytes for cost in costs)
     cells = [f"{rows:,}", *(f"{cost.seconds:.0f}" for cost in costs), f"{seconds:.0f}", f"{rows / seconds:,.0f}"]
-    cells += [*(f"{cost.gigabytes:.2f}" for cost in costs), f"{peak:.2f}"]
+    our_cpu = sum(cost.cpu_seconds for cost in costs)
+    cells += [*(f"{cost.gigabytes:.2f}" for cost in costs), f"{peak:.2f}", f"{our_cpu:.0f}"]
     if with_pandas:
         theirs = root / "pandas"
         cost = measure([sys.executable, "-m", "benchmarks.data_in_pandas", str(recipe), str(theirs)], root)
         parts = (root / "benchmark.log").read_text().strip().splitlines()[-1]
         differs = difference(root / "data" / "benchmark" / "validated_splits", theirs)
-        cells += [f"{cost.seconds:.0f}", f"{cost.gigabytes:.2f}", f"{cost.seconds / seconds:.1f}", differs, parts]
+        cells += [f"{cost.seconds:.0f}", f"{cost.gigabytes:.2f}", f"{cost.seconds / seconds:.1f}"]
+        cells += [f"{cost.cpu_seconds:.0f}", f"{cost.cpu_seconds / our_cpu:.1f}", differs, parts]
     shutil.rmtree(folder)
     return f"| {' | '.join(cells)} |"
 
@@ -128,8 +138,8 @@ def main() -> None:
     arguments = parser.parse_args()
     memory = psutil.virtual_memory().total / 2**30
     print(f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.platform()}, load {os.getloadavg()[0]:.1f}\n")
-    heads = ["rows", "raw_data s", "validated_splits s", "together s", "rows/s", "GB", "GB", "peak GB"]
-    heads += ["pandas s", "pandas GB", "times", "difference", "seconds of pandas' parts"]
+    heads = ["rows", "raw_data s", "validated_splits s", "together s", "rows/s", "GB", "GB", "peak GB", "CPU s"]
+    heads += ["pandas s", "pandas GB", "times", "pandas CPU s", "CPU times", "difference", "seconds of pandas' parts"]
     print(f"| {' | '.join(heads)} |\n|{'---:|' * len(heads)}", flush=True)
     for rows in arguments.rows:
         print(run(rows, arguments.folder, with_pandas=rows in arguments.pandas), flush=True)
