@@ -33,7 +33,13 @@ _SMALLER: dict[str, dict[str, Any]] = {
     },
     "expert_episodes": {"num_scripted": 100, "num_self_played": 4, "batch_size": 16},
     "sft_checkpoint": {"steps": 80, "batch_size": 16, "checkpoint_steps": 40, "learning_rate": 0.002},
-    "grpo_model": {"tool_loop": "trl", "steps": 2, "samples_per_step": 6, "group_size": 6, "drop_negative_groups": False},
+    "grpo_model": {
+        "tool_loop": "trl",
+        "steps": 2,
+        "samples_per_step": 6,
+        "group_size": 6,
+        "drop_negative_groups": False,
+    },
     "preference_pairs": {"num_samples": 20},
     "ppr_model": {"steps": 2, "samples_per_step": 6, "group_size": 6, "drop_negative_groups": False},
     "llm_baselines": {
