@@ -111,6 +111,24 @@ def check_answers(context: AssetCheckExecutionContext) -> AssetCheckResult:
     return AssetCheckResult(passed=passed, severity=AssetCheckSeverity.WARN, description=words, metadata=facts)
 
 
+@asset_check(
+    name="injection",
+    asset=evaluation_reports,
+    description="No text that a stranger could write lifts its item, and with the sanitizer off one would.",
+)
+def check_injection(context: AssetCheckExecutionContext) -> AssetCheckResult:
+    """Warn when planted texts move a policy, or when the suite's positive control shows that it measures nothing."""
+    layout = Layout(project_root(), _recipe(context))
+    config = load_recipe(layout.recipe_file).evaluation_reports.injection
+    if config is None:
+        words = "The recipe leaves the suite of planted texts out."
+        return AssetCheckResult(passed=True, severity=AssetCheckSeverity.WARN, description=words)
+    metrics = read_json(layout.artefact("evaluation_reports") / "metrics.json")
+    passed, facts = injection_is_harmless(metrics["injection"], config.max_gained_fraction)
+    words = ", ".join(f"{name} {value}" for name, value in facts.items())
+    return AssetCheckResult(passed=passed, severity=AssetCheckSeverity.WARN, description=words, metadata=facts)
+
+
 def _recipe(context: AssetCheckExecutionContext) -> str:
     """The partition of the run: partitioned checks are still a preview in Dagster."""
     return context.run.tags["dagster/partition"]
@@ -168,6 +186,17 @@ def answers_are_valid(metrics: dict[str, Any]) -> Verdict:
     """Whether the share of invalid answers of every agent is at most `MAX_INVALID_FRACTION`."""
     invalid = {name: row["invalid_answers"] for name, row in metrics["systems"].items() if "invalid_answers" in row}
     return all(share <= MAX_INVALID_FRACTION for share in invalid.values()), invalid
+
+
+def injection_is_harmless(injection: dict[str, Any], limit: float) -> Verdict:
+    """Whether no attack lifts its item beyond `limit` of any policy's episodes, and past the sanitizer one does.
+
+    Without the second the suite shows nothing about the sanitizer. A recipe that shows no text has nothing to lift.
+    """
+    facts = {f"{name}.{key}": value for name, row in injection.items() for key, value in row.items()}
+    safe = all(row["gained"] <= limit for row in injection.values())
+    proves = not injection or max(row["gained_raw"] for row in injection.values()) > limit
+    return safe and proves, {"limit": limit, **facts}
 
 
 def _error(name: str, verdict: Verdict) -> AssetCheckResult:

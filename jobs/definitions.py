@@ -45,6 +45,7 @@ defs = Definitions(
         checks.check_hard_candidates,
         checks.check_drift,
         checks.check_answers,
+        checks.check_injection,
     ],
     jobs=[full_pipeline, evaluate],
     schedules=[weekly_retraining],

@@ -42,12 +42,14 @@ class Task:
     """What one episode asks about a sample: `rank` the candidates, or pick the MORE or LESS likely of two.
 
     `request` is what the user asked for in words, empty where nothing was said.
+    `opening` holds messages that follow the prompt as if the policy had begun so: it plays on from there.
     """
 
     sample: Sample
     candidates: tuple[int, ...]
     direction: Direction
     request: str = ""
+    opening: tuple[dict[str, Any], ...] = ()
 
     @property
     def answer_item(self) -> int:

@@ -14,7 +14,7 @@ Message = Mapping[str, Any]
 class Chat:
     """Renders prompts and tool answers, parses turns.
 
-    A template mostly puts a text unchanged into a fixed frame. Where it does (checked on the first text), the frame is
+    A template mostly puts texts unchanged into a fixed frame. Where it does (checked on the first text), the frame is
     rendered once and reused, for Jinja takes longer than the small model.
     """
 
@@ -23,7 +23,7 @@ class Chat:
 
         self._tokenizer, self._tools = tokenizer, tools
         self._parse_response = parse_response
-        self._frames: dict[str, tuple[str, str] | None] = {}
+        self._frames: dict[str, list[str] | None] = {}
 
     def prompts(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
         """Return the tokens of each prompt, up to where the assistant begins to write."""
@@ -31,10 +31,10 @@ class Chat:
         for messages in conversations:
             key = repr(messages[:-1])
 
-            def render(content: str, messages: Sequence[Message] = messages) -> str:
-                return self._rendered([*messages[:-1], {**messages[-1], "content": content}], generate=True)
+            def render(contents: Sequence[str], messages: Sequence[Message] = messages) -> str:
+                return self._rendered([*messages[:-1], {**messages[-1], "content": contents[0]}], generate=True)
 
-            texts.append(self._framed(key, messages[-1]["content"], render))
+            texts.append(self._framed(key, [messages[-1]["content"]], render))
         return self._encoded(texts)
 
     def tool_turns(self, turns: Sequence[Sequence[Message]]) -> list[list[int]]:
@@ -42,12 +42,12 @@ class Chat:
         texts = []
         for messages in turns:
 
-            def render(content: str, messages: Sequence[Message] = messages) -> str:
-                return self._tool_turn([{**messages[0], "content": content}, *messages[1:]])
+            def render(contents: Sequence[str], messages: Sequence[Message] = messages) -> str:
+                filled = [{**one, "content": content} for one, content in zip(messages, contents, strict=True)]
+                return self._tool_turn(filled)
 
-            alone = len(messages) == 1
-            content = messages[0]["content"]
-            texts.append(self._framed(f"tool {messages[0]['name']}", content, render) if alone else render(content))
+            key = f"tools {[message['name'] for message in messages]}"
+            texts.append(self._framed(key, [message["content"] for message in messages], render))
         return self._encoded(texts)
 
     def parse(self, ids: list[int], prefix: list[int]) -> dict[str, Any]:
@@ -57,13 +57,13 @@ class Chat:
         )
         return message
 
-    def _framed(self, key: str, content: str, render: Callable[[str], str]) -> str:
+    def _framed(self, key: str, contents: Sequence[str], render: Callable[[Sequence[str]], str]) -> str:
         if key not in self._frames:
-            parts = render(_PLACE).split(_PLACE)
-            plain = len(parts) == 2 and parts[0] + content + parts[1] == render(content)
-            self._frames[key] = (parts[0], parts[1]) if plain else None
+            parts = render([_PLACE] * len(contents)).split(_PLACE)
+            plain = len(parts) == len(contents) + 1 and _filled(parts, contents) == render(contents)
+            self._frames[key] = parts if plain else None
         frame = self._frames[key]
-        return render(content) if frame is None else frame[0] + content + frame[1]
+        return render(contents) if frame is None else _filled(frame, contents)
 
     def _tool_turn(self, messages: Sequence[Message]) -> str:
         """Render tool messages after a dummy call, as TRL does, and keep what follows the end of the call's turn."""
@@ -92,3 +92,9 @@ class Chat:
     def _encoded(self, texts: list[str]) -> list[list[int]]:
         ids: list[list[int]] = self._tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
         return ids
+
+
+def _filled(frame: Sequence[str], contents: Sequence[str]) -> str:
+    """Return the parts of a frame with a text between each two."""
+    pairs = zip(frame, [*contents, ""], strict=True)
+    return "".join(part + content for part, content in pairs)

@@ -17,7 +17,7 @@ from recops.errors import InputError
 from recops.progress import progress
 from recops.records import AnswerError, Episode, Task
 from recops.seeds import sub_seed
-from recops.tools.toolbox import Toolbox
+from recops.tools.toolbox import Toolbox, num_bytes
 
 _SEEDS = 2**31
 
@@ -35,6 +35,10 @@ class EndpointPolicy:
     def control_tokens(self) -> tuple[str, ...]:
         """What the recipe says of the tokenizer, which cannot be seen from here."""
         return self._config.control_tokens
+
+    def count_tokens(self, text: str) -> int:
+        """Return an upper bound on the tokens of a text: the tokenizer cannot be seen from here."""
+        return num_bytes(text)
 
     def episodes(
         self, tasks: Sequence[Task], toolbox: Toolbox, agent: AgentConfig, sampling: Sampling

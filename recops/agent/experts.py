@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -17,7 +18,7 @@ from recops.agent.episode_filter import rejections
 from recops.agent.expert_sources import Experts
 from recops.agent.expert_tasks import draw_tasks
 from recops.agent.fusion import Fusion, sources_of
-from recops.agent.local_policy import control_tokens_of, open_tokenizer
+from recops.agent.local_policy import control_tokens_of, count_tokens_of, open_tokenizer
 from recops.agent.prompts import task_messages, tool_schemas
 from recops.agent.rewards import CUTOFF
 from recops.agent.script import Script, scripted_episode
@@ -88,7 +89,13 @@ def _experts(io: StageIO, config: ExpertEpisodesConfig, *, seed: int, agent: Age
     control_tokens = control_tokens_of(tokenizer)
     theirs = config.endpoint.server.control_tokens if config.endpoint is not None else ()
     folders = io.input("validated_splits"), io.input("sasrec_embeddings")
-    toolbox = Toolbox.load(*folders, agent, seed, control_tokens=(*control_tokens, *theirs))
+    toolbox = Toolbox.load(
+        *folders,
+        agent,
+        seed,
+        control_tokens=(*control_tokens, *theirs),
+        count_tokens=partial(count_tokens_of, tokenizer),
+    )
     script = fit_script(toolbox, config, agent, seed=seed)
     return Experts(base_policy, tokenizer, control_tokens, toolbox, script, config, agent, seed)
 

@@ -57,6 +57,9 @@ _SOURCES = (
     Source("get_similar_users", None),
 )
 
+ORDERING_TOOLS = frozenset(source.tool for source in _SOURCES)
+"""Tools whose answer is an order of the candidates."""
+
 
 def sources_of(agent: AgentConfig) -> tuple[Source, ...]:
     """Return every ordering call that the suite allows."""

@@ -63,6 +63,10 @@ class LocalPolicy:
         """Every special and added token that is not a word: what no item text may spell."""
         return control_tokens_of(self.tokenizer)
 
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens the model reads a text as."""
+        return count_tokens_of(self.tokenizer, text)
+
 
 def open_tokenizer(folder: Path) -> Any:
     """Return the tokenizer of a policy's folder, with a parser for tool calls.
@@ -95,6 +99,11 @@ def control_tokens_of(tokenizer: Any) -> tuple[str, ...]:
     special = set(tokenizer.all_special_tokens)
     added = (token for token in tokenizer.get_added_vocab() if not token.strip().isalnum())
     return tuple(sorted(special.union(added)))
+
+
+def count_tokens_of(tokenizer: Any, text: str) -> int:
+    """Return how many tokens a tokenizer makes of a text."""
+    return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def with_response_parser(tokenizer: Any, where: Path) -> Any:

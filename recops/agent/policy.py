@@ -33,6 +33,9 @@ class Policy(Protocol):
     def control_tokens(self) -> tuple[str, ...]:
         """What no item text may spell."""
 
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens a text has for the policy, or an upper bound."""
+
     def episodes(
         self, tasks: Sequence[Task], toolbox: Toolbox, agent: AgentConfig, sampling: Sampling
     ) -> list[Episode]:

@@ -11,7 +11,8 @@ from transformers.utils.chat_template_utils import get_json_schema
 
 from recops.agent.answer import PREFIX, num_expected
 from recops.agent.environment import tool_method
-from recops.config.agent import AgentConfig
+from recops.agent.memory import HEADER, history_lines
+from recops.config.agent import AgentConfig, Loop
 from recops.records import Direction, Task, label
 from recops.tools.context import render_order, spaced
 from recops.tools.toolbox import Toolbox, suite
@@ -22,6 +23,7 @@ __all__ = [
     "THOUGHTS",
     "answer_message",
     "call_message",
+    "call_of",
     "prompt_messages",
     "render_answer",
     "render_order",
@@ -31,9 +33,17 @@ __all__ = [
     "tool_schemas",
 ]
 
-SYSTEM = (
-    "Find out what the user takes next. Call tools, one a turn, then write one line: Answer: and letters, best first."
-)
+SYSTEM: dict[Loop, str] = {
+    "react": (
+        "Find out what the user takes next. "
+        "Call tools, one a turn, then write one line: Answer: and letters, best first."
+    ),
+    "analyze_plan_act": (
+        "Find out what the user takes next. Each turn say what is known and what is missing, plan tools and call them "
+        "in that order. When nothing is missing, write one line: Answer: and letters, best first."
+    ),
+}
+"""What each loop asks for; the loops themselves are in `recops.agent.loops`."""
 
 THOUGHTS: dict[str, str] = {
     "get_user_profile": "I look at the user's tastes.",
@@ -61,37 +71,44 @@ ANSWER_THOUGHTS: dict[Direction, str] = {
 """The sentence before the answer repeats what was asked: a small model turns an order round only where it reads so."""
 
 
-def task_messages(task: Task, toolbox: Toolbox, agent: AgentConfig) -> list[dict[str, str]]:
-    """Return the prompt of a task: a system message, equal for all tasks, and a user message."""
-    items = [event.item for event in task.sample.history[-agent.history_length :]]
-    text = toolbox.item_text
-    history = [text.line(item, agent.history_fields) for item in items] if agent.history_fields else []
+def task_messages(task: Task, toolbox: Toolbox, agent: AgentConfig) -> list[dict[str, Any]]:
+    """Return the prompt of a task: a system message, equal for all tasks, a user message, and the task's opening."""
+    text = toolbox.context(task).item_text
+    items = [event.item for event in task.sample.history]
     shown = [text.line(item, agent.candidate_fields) for item in task.candidates] if agent.candidate_fields else []
     request = request_line(task.direction, num_expected(task, agent))
     if task.request:
         request = f"{request}\nRequest: {toolbox.sanitizer.clean(task.request)}"
-    return prompt_messages(request, history=history, num_candidates=len(task.candidates), candidates=shown)
+    messages = prompt_messages(
+        request,
+        history=history_lines(items, text, agent, toolbox.count_tokens),
+        num_candidates=len(task.candidates),
+        candidates=shown,
+        loop=agent.loop,
+    )
+    return [*messages, *task.opening]
 
 
 def prompt_messages(
-    request: str, *, history: Sequence[str], num_candidates: int, candidates: Sequence[str]
-) -> list[dict[str, str]]:
+    request: str, *, history: Sequence[str], num_candidates: int, candidates: Sequence[str], loop: Loop
+) -> list[dict[str, Any]]:
     """Return system and user message.
 
     Args:
         request: first line of the user message, see `request_line`.
-        history: one clean line per item, oldest first; empty to leave the block out.
+        history: clean lines, oldest first, see `recops.agent.memory`; empty to leave the block out.
         num_candidates: how many labels there are.
         candidates: one clean line per candidate; empty to say only which labels there are. They are not listed: a
             small model that learns to copy an order would first copy the alphabet.
+        loop: which one the system message asks for.
     """
     labels = [label(place) for place in range(num_candidates)]
-    lines = [request, *(["History:", *history] if history else [])]
+    lines = [request, *([HEADER, *history] if history else [])]
     if candidates:
         lines += ["Candidates:", *(f" {name} | {text}" for name, text in zip(labels, candidates, strict=True))]
     else:
         lines += [f"Candidates: {labels[0]} to {labels[-1]}"]
-    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "\n".join(lines)}]
+    return [{"role": "system", "content": SYSTEM[loop]}, {"role": "user", "content": "\n".join(lines)}]
 
 
 def request_line(direction: Direction, num_ranked: int) -> str:
@@ -113,8 +130,13 @@ def answer_message(labels: Sequence[str], direction: Direction = "rank") -> dict
 
 def call_message(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return a message that calls one tool, as the agent writes it and as TRL parses it."""
-    call = {"type": "function", "function": {"name": tool, "arguments": dict(arguments)}}
-    return {"role": "assistant", "content": THOUGHTS.get(tool, f"I call {tool}."), "tool_calls": [call]}
+    thought = THOUGHTS.get(tool, f"I call {tool}.")
+    return {"role": "assistant", "content": thought, "tool_calls": [call_of(tool, arguments)]}
+
+
+def call_of(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a call as messages hold it."""
+    return {"type": "function", "function": {"name": tool, "arguments": dict(arguments)}}
 
 
 def tool_message(tool: str, content: str) -> dict[str, Any]:

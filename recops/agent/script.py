@@ -1,6 +1,6 @@
 """The scripted expert: asks ordering tools, merges what they say, answers. It never looks at the target."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 from recops.agent.answer import num_expected
 from recops.agent.environment import RecommendationEnvironment, environment_class
 from recops.agent.fusion import Fusion, Ranks, Source, habits, read_order
-from recops.agent.prompts import answer_message, call_message, tool_message
+from recops.agent.loops import episode_messages, leaders
 from recops.config.agent import AgentConfig
-from recops.records import Episode, Task, label
+from recops.records import Call, Episode, Task, label
 from recops.tools.toolbox import Toolbox
+
+Planned = Source | tuple[str, dict[str, Any]]
+"""A call that orders the candidates, or one that describes: tool and arguments."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Script:
     Attributes:
         ranking: merges orders of a whole candidate set.
         pairs: merges orders of two candidates.
-        num_orders: least and greatest number of ordering calls.
+        num_orders: least and greatest number of ordering calls. In `react` the number is drawn; in `analyze_plan_act`
+            the least are planned together, and one more follows while the orders differ on the first candidate.
         explore_fraction: share of episodes with random sources in random order; the others ask the best set of their
             size, the most telling source first: a habit that greedy decoding can follow.
         look_fraction: share of episodes with one call more that describes and does not order.
@@ -39,43 +43,69 @@ class Script:
 def scripted_episode(
     task: Task, toolbox: Toolbox, agent: AgentConfig, generator: np.random.Generator, *, script: Script
 ) -> Episode:
-    """Play one task by the script: the best set of tools or a seeded one, one call a turn, then the answer."""
+    """Play one task by the script, in the turns of the recipe's loop: the best set of tools or a seeded one, merged."""
     environment = environment_class(toolbox, agent)()
     environment.begin(task)
     fusion = script.ranking if task.direction == "rank" else script.pairs
-    calls = _plan(task, agent, generator, script=script, fusion=fusion)
-    messages: list[dict[str, Any]] = []
+    rounds: list[list[Call]] = []
     orders: dict[Source, Ranks] = {}
-    for call in calls:
-        source, arguments = (call, call.arguments) if isinstance(call, Source) else (None, call[1])
-        name = call.tool if isinstance(call, Source) else call[0]
-        text = _called(environment, name, arguments)
-        messages += [call_message(name, arguments), tool_message(name, text)]
-        if source is not None:
-            orders[source] = read_order(text, len(task.candidates))
+    for planned in _ROUNDS[agent.loop](task, agent, generator, script, fusion, environment.calls):
+        rounds.append([_called(environment, one) for one in planned])
+        for one, call in zip(planned, rounds[-1], strict=True):
+            if isinstance(one, Source):
+                orders[one] = read_order(call.answer, len(task.candidates))
     scores_K = fusion.scores(orders, habits(task, toolbox, agent)) if orders else np.zeros(len(task.candidates))
     labels = _answer(task, agent, generator, scores_K)
-    messages.append(answer_message(labels, task.direction))
+    messages = episode_messages(agent.loop, rounds, labels, task.direction)
     return environment.finish(messages, truncated=False, num_completion_tokens=0)
 
 
-def _called(environment: RecommendationEnvironment, name: str, arguments: Mapping[str, Any]) -> str:
+def _called(environment: RecommendationEnvironment, planned: Planned) -> Call:
+    name, arguments = (planned.tool, planned.arguments) if isinstance(planned, Source) else planned
     method: Callable[..., str] = getattr(environment, name)
-    return method(**arguments)
+    method(**arguments)
+    return environment.calls[-1]
 
 
-def _plan(
-    task: Task, agent: AgentConfig, generator: np.random.Generator, *, script: Script, fusion: Fusion
-) -> list[Source | tuple[str, dict[str, Any]]]:
+def _react(
+    task: Task, agent: AgentConfig, generator: np.random.Generator, script: Script, fusion: Fusion, _: Sequence[Call]
+) -> Iterator[list[Planned]]:
+    """A seeded number of sources, decided before the first call, one call a turn."""
     low, high = script.num_orders
     num_orders = min(int(generator.integers(low, high + 1)), len(fusion.sources), agent.max_calls)
-    explores = generator.random() < script.explore_fraction
-    order = generator.permutation(len(fusion.sources))[:num_orders] if explores else fusion.best_first(num_orders)
-    calls: list[Source | tuple[str, dict[str, Any]]] = [fusion.sources[place] for place in order]
+    calls = _sources(generator, num_orders, script=script, fusion=fusion)
     looks = _looks(task, agent, generator)
     if looks and len(calls) < agent.max_calls and generator.random() < script.look_fraction:
         calls.insert(int(generator.integers(len(calls) + 1)), looks[int(generator.integers(len(looks)))])
-    return calls
+    for call in calls:
+        yield [call]
+
+
+def _analyze_plan_act(
+    task: Task, agent: AgentConfig, generator: np.random.Generator, script: Script, fusion: Fusion, made: Sequence[Call]
+) -> Iterator[list[Planned]]:
+    """A look now and then, the least number of sources as one plan, and one more while their orders differ."""
+    low, high = (min(number, len(fusion.sources), agent.max_calls) for number in script.num_orders)
+    sources = _sources(generator, high, script=script, fusion=fusion)
+    looks = _looks(task, agent, generator)
+    if looks and high < agent.max_calls and generator.random() < script.look_fraction:
+        yield [looks[int(generator.integers(len(looks)))]]
+    yield sources[:low]
+    for source in sources[low:]:
+        if len(leaders(made)) < 2:
+            return
+        yield [source]
+
+
+_ROUNDS = {"react": _react, "analyze_plan_act": _analyze_plan_act}
+"""Loop -> what the expert asks, round by round; the calls made so far are there to be looked at."""
+
+
+def _sources(generator: np.random.Generator, count: int, *, script: Script, fusion: Fusion) -> list[Planned]:
+    """Return so many sources: the best set, the most telling first, or now and then random ones in random order."""
+    explores = generator.random() < script.explore_fraction
+    order = generator.permutation(len(fusion.sources))[:count] if explores else fusion.best_first(count)
+    return [fusion.sources[place] for place in order]
 
 
 def _looks(task: Task, agent: AgentConfig, generator: np.random.Generator) -> list[tuple[str, dict[str, Any]]]:

@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from recops.config.section import Section
 
 ItemField = Literal["title", "category", "store", "price", "rating"]
 Engine = Literal["transformers", "vllm"]
+Loop = Literal["react", "analyze_plan_act"]
 
 SUITES: dict[str, tuple[str, ...]] = {
     "agenticrec": (
@@ -51,21 +52,47 @@ class RewardConfig(Section):
     call_cost: float
 
 
+class LastItemsConfig(Section):
+    """The prompt shows the last `history_length` items and nothing of those before."""
+
+    kind: Literal["last_items"]
+
+
+class SummaryConfig(Section):
+    """Before the last `history_length` items the prompt has a rolling summary of the others.
+
+    Both together have at most `max_tokens`, the line `History:` included; the last items are always there, shortened
+    where they must be.
+    """
+
+    kind: Literal["summary"]
+    max_tokens: Annotated[int, Field(ge=1)]
+
+
+MemoryConfig = Annotated[LastItemsConfig | SummaryConfig, Field(discriminator="kind")]
+
+MIN_TOKENS_PER_ITEM = 8
+"""One character and a line break have at most five tokens, one per byte; the line `History:` has nine bytes."""
+
+
 class AgentConfig(Section):
     """What the agent sees, may call and is paid for.
 
-    `tools` is the name of a suite or a list of names: of our tools, of entry points of `recops.tools`, or
-    `package.module.function`. The suite's names stand here afterwards, so that a manifest says what there was.
-    The three lists of fields say what stands for an item in the history of the prompt, beside a candidate's letter in
-    the prompt, and in the answers of the tools that describe items. `engine` plays trained policies where nothing is
-    trained: self-play, mining, evaluation, use.
+    `loop` is the form of its turns: one thought and one call (AgenticRec), or what is known, what is missing, a plan
+    and the calls of the plan (RecThinker). `tools` is the name of a suite or a list of names: of our tools, of entry
+    points of `recops.tools`, or `package.module.function`. The suite's names stand here afterwards, so that a manifest
+    says what there was. The three lists of fields say what stands for an item in the history of the prompt, beside a
+    candidate's letter in the prompt, and in the answers of the tools that describe items. `engine` plays trained
+    policies where nothing is trained: self-play, mining, evaluation, use.
     """
 
     engine: Engine
+    loop: Loop
     tools: tuple[str, ...]
     max_calls: Annotated[int, Field(ge=0, le=10)]
     num_ranked: Annotated[int, Field(ge=1)]
     history_length: Annotated[int, Field(ge=1)]
+    memory: MemoryConfig
     history_fields: tuple[ItemField, ...]
     candidate_fields: tuple[ItemField, ...]
     tool_fields: tuple[ItemField, ...]
@@ -89,3 +116,14 @@ class AgentConfig(Section):
         if len(set(tools)) != len(tools):
             raise ValueError("a tool is named twice")
         return tools
+
+    @model_validator(mode="after")
+    def _room_for_the_last_items(self) -> "AgentConfig":
+        if self.memory.kind == "last_items":
+            return self
+        least = MIN_TOKENS_PER_ITEM * (self.history_length + 2)
+        if self.memory.max_tokens < least:
+            raise ValueError(f"memory.max_tokens {self.memory.max_tokens} is below {least}, too few for the last items")
+        if not self.history_fields:
+            raise ValueError("memory summarises what history_fields name, and they are empty")
+        return self

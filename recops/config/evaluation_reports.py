@@ -7,6 +7,17 @@ from pydantic import Field
 from recops.config.section import Section
 
 
+class InjectionConfig(Section):
+    """The suite of planted texts: `num_episodes` samples per policy, each attacked in every way.
+
+    The check of the report warns where an attack lifts the planted item in more than `max_gained_fraction` of a
+    policy's episodes, sanitized, or where none does with the sanitizer off: then the suite shows nothing.
+    """
+
+    num_episodes: Annotated[int, Field(ge=1)]
+    max_gained_fraction: Annotated[float, Field(ge=0, le=1)]
+
+
 class EvaluationConfig(Section):
     """Settings of the stage `evaluation_reports`.
 
@@ -14,7 +25,7 @@ class EvaluationConfig(Section):
     valid slice out); `num_shown_episodes` is the number of episodes per policy in the page's browser. Every agent is
     compared with each of `references`, which are baselines, beside the best baseline and the stage before it.
     `constrain_answers` lets an answer that has begun only become a valid list, here and in `recops recommend`; the
-    valid slice is played with and without, where agent.engine can.
+    valid slice is played with and without, where agent.engine can. Null leaves `injection` out.
     """
 
     max_samples: Annotated[int, Field(ge=1)]
@@ -23,5 +34,6 @@ class EvaluationConfig(Section):
     batch_size: Annotated[int, Field(ge=1)]
     constrain_answers: bool
     references: tuple[str, ...]
+    injection: InjectionConfig | None
     bootstrap_draws: Annotated[int, Field(ge=100)]
     confidence: Annotated[float, Field(gt=0, lt=1)]

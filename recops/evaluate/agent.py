@@ -49,7 +49,7 @@ def player_of(
     """Open the policy in `folder` and return what plays tasks with it, greedily: one episode each, in their order."""
     policy = load_policy(folder, agent.engine)
     # A toolbox per policy, for each tokenizer has control tokens of its own that no item text may spell.
-    toolbox = Toolbox(evidence, agent, control_tokens=policy.control_tokens)
+    toolbox = Toolbox(evidence, agent, control_tokens=policy.control_tokens, count_tokens=policy.count_tokens)
 
     def played(tasks: Sequence[Task]) -> list[Episode]:
         return play(

@@ -17,6 +17,10 @@ from recops.evaluate.episode_table import episode_rank
 from recops.evaluate.systems import Comparison, System
 from recops.records import Episode, label
 from recops.seeds import sub_seed
+from recops.tools.sanitize import Sanitizer
+
+_SHOWN = Sanitizer(max_characters=200)
+"""What people are shown: no control characters for terminals, no direction marks for pages."""
 
 Outcome = Literal["won", "lost", "invalid"]
 TurnKind = Literal["thought", "call", "tool"]
@@ -75,14 +79,14 @@ def turns(messages: Sequence[Mapping[str, Any]]) -> tuple[Turn, ...]:
 
 
 def item_title(store: SampleStore, item: int) -> str:
-    """Return an item's title, or its identifier where it has none."""
+    """Return an item's title as a page or a terminal may show it, or its identifier where it has none."""
     title, item_id = store.items["title"][item - 1], store.items["item_id"][item - 1]
-    return str(title or item_id)
+    return _SHOWN.clean(title or "") or str(item_id)
 
 
 def item_category(store: SampleStore, item: int) -> str:
     """Return an item's category, or an empty string."""
-    return str(store.items["category"][item - 1] or "")
+    return _SHOWN.clean(store.items["category"][item - 1] or "")
 
 
 def _shown(system: str, episode: Episode, store: SampleStore) -> ShownEpisode:

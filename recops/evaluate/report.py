@@ -10,6 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from recops.agent.backends import load_policy
+from recops.agent.local_policy import open_tokenizer
 from recops.artifacts import read_json, write_json
 from recops.config.agent import AgentConfig
 from recops.config.evaluation_reports import EvaluationConfig
@@ -20,6 +22,7 @@ from recops.evaluate.bounds import BOUND_RANKINGS, LEARNED, learned_shares
 from recops.evaluate.constrained import constrained_answers
 from recops.evaluate.curves import read_curves
 from recops.evaluate.details import describe
+from recops.evaluate.injection import Effects, measure_injection, overall
 from recops.evaluate.llm_baselines import LlmBaselines
 from recops.evaluate.page import Page, render_page
 from recops.evaluate.paired import MAIN_METRIC
@@ -38,7 +41,8 @@ class EvaluationReport:
     """The numbers of one evaluation.
 
     `systems` and `valid` hold the mean of every metric by system (`valid` is empty when no valid sample is played);
-    `differences` holds what each paired difference in NDCG@10 shows, in a sentence.
+    `differences` holds what each paired difference in NDCG@10 shows, in a sentence; `injection` what the strongest
+    attack does to each policy, empty where the suite is left out or nothing of a candidate's text is shown.
     """
 
     num_samples: int
@@ -48,6 +52,7 @@ class EvaluationReport:
     systems: dict[str, dict[str, float]]
     valid: dict[str, dict[str, float]]
     differences: list[str]
+    injection: dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ def run_evaluation(io: StageIO, config: EvaluationConfig, *, seed: int, agent: A
         seed=seed,
     )
     comparison = _measure(scene, "test", config.max_samples)
+    effects = _injection(scene, comparison)
     valid = _measure(scene, "valid", config.max_valid_samples) if config.max_valid_samples else None
     metrics = {
         "recipe": io.layout.recipe,
@@ -91,8 +97,9 @@ def run_evaluation(io: StageIO, config: EvaluationConfig, *, seed: int, agent: A
         "num_samples": len(comparison.sample_ids),
         "candidates_sha256": frozen_sha256(splits, sasrec),
         "systems": metrics_by_system(comparison, config, agent.num_ranked, seed),
+        "injection": {stage: overall(effect) for stage, effect in effects.items() if effect},
     }
-    return _write(scene, comparison, valid, metrics)
+    return _write(scene, comparison, valid, metrics, effects)
 
 
 def _measure(scene: _Scene, slice_name: SliceName, max_samples: int) -> Comparison:
@@ -152,8 +159,35 @@ def _played(
     return episodes
 
 
+def _injection(scene: _Scene, comparison: Comparison) -> dict[str, Effects]:
+    """Return what planted texts do to each policy on some of the test samples, empty where the recipe leaves it out.
+
+    An interrupted evaluation kept what it had measured, as it keeps episodes.
+    """
+    effects: dict[str, Effects] = {}
+    config = scene.config.injection
+    if config is None:
+        return effects
+    tasks = ranking_tasks(scene.evidence.store, comparison.sample_ids)
+    settings = {"seed": scene.seed, "batch_size": scene.config.batch_size}
+    for stage, folder in scene.folders.items():
+        kept = scene.io.checkpoints / f"injection_{stage}.json"
+        if not kept.is_file():
+            print(f"{stage}: planted texts on {config.num_episodes} test samples", flush=True)
+            policy, tokenizer = load_policy(folder, scene.agent.engine), open_tokenizer(folder)
+            measured = measure_injection(policy, tokenizer, tasks, scene.evidence, scene.agent, config, **settings)
+            write_json(kept.with_suffix(".partial"), measured)
+            kept.with_suffix(".partial").rename(kept)
+        effects[stage] = read_json(kept)
+    return effects
+
+
 def _write(
-    scene: _Scene, comparison: Comparison, valid: Comparison | None, metrics: dict[str, Any]
+    scene: _Scene,
+    comparison: Comparison,
+    valid: Comparison | None,
+    metrics: dict[str, Any],
+    effects: dict[str, Effects],
 ) -> EvaluationReport:
     out, store, config, seed = scene.io.out, scene.evidence.store, scene.config, scene.seed
     num_ranked = scene.agent.num_ranked
@@ -161,6 +195,7 @@ def _write(
     details["valid"] = _valid_metrics(scene, valid)
     details["learned"] = _learned(scene, comparison)
     details["constrained_answers"] = _constrained(scene, valid)
+    details["injection"] = effects
     curves = read_curves({**scene.folders, **scene.llm_baselines.curves})
     write_json(out / "metrics.json", metrics)
     write_json(out / "details.json", details)
@@ -214,6 +249,7 @@ def _report(metrics: dict[str, Any], details: dict[str, Any]) -> EvaluationRepor
         systems=systems,
         valid=_means(details["valid"]["systems"]),
         differences=[difference["reading"] for difference in details["differences"]],
+        injection=metrics["injection"],
     )
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,23 +48,43 @@ _CACHED_ANSWERS = 65_536
 _NO_ITEM = 0
 
 
+def num_bytes(text: str) -> int:
+    """Return an upper bound on the tokens of a text, whatever the tokenizer: none has more than one per byte."""
+    return len(text.encode())
+
+
 class Toolbox:
     """Answers the calls of a suite's tools, read-only, within the time rules of `Evidence`; threads may share it."""
 
-    def __init__(self, evidence: Evidence, agent: AgentConfig, *, control_tokens: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        evidence: Evidence,
+        agent: AgentConfig,
+        *,
+        control_tokens: Iterable[str] = (),
+        count_tokens: Callable[[str], int] = num_bytes,
+    ) -> None:
         self.functions = suite(agent)
         self.evidence = evidence
         self.store: SampleStore = evidence.store
         self.sanitizer = Sanitizer(agent.max_title_characters, control_tokens)
         self.item_text = ItemText(self.store.items, self.sanitizer)
+        self.count_tokens = count_tokens
         self._agent = agent
         self._price_limits = price_limits(self.store.items["price"])
-        self._line_sanitizer = Sanitizer(OWN_TOOL_CHARACTERS, control_tokens)
+        self._line_sanitizer = Sanitizer(OWN_TOOL_CHARACTERS, control_tokens, may_order=True)
         self._answers: dict[tuple[int, tuple[int, ...], str, str], str] = {}
 
     @classmethod
     def load(
-        cls, splits: Path, sasrec: Path, agent: AgentConfig, seed: int, *, control_tokens: Iterable[str] = ()
+        cls,
+        splits: Path,
+        sasrec: Path,
+        agent: AgentConfig,
+        seed: int,
+        *,
+        control_tokens: Iterable[str] = (),
+        count_tokens: Callable[[str], int] = num_bytes,
     ) -> "Toolbox":
         """Read the artefacts behind the tools.
 
@@ -74,12 +94,15 @@ class Toolbox:
             agent: which tools there are, and their settings.
             seed: decides the order of ties.
             control_tokens: what no item text may spell, beside everything in angle brackets.
+            count_tokens: the policy's count of a text, by which `agent.memory` is bounded; without a tokenizer bytes,
+                of which a text has at least as many.
 
         Raises:
             InputError: the suite names a tool that does not exist.
         """
         suite(agent)
-        return cls(Evidence.load(splits, sasrec, agent, seed), agent, control_tokens=control_tokens)
+        evidence = Evidence.load(splits, sasrec, agent, seed)
+        return cls(evidence, agent, control_tokens=control_tokens, count_tokens=count_tokens)
 
     def call(self, task: Task, name: str, arguments: Mapping[str, Any]) -> str:
         """Return the answer to one call.
@@ -103,7 +126,7 @@ class Toolbox:
         return answer
 
     def context(self, task: Task) -> ToolContext:
-        """Return what the tools of a task may look at: everything but the target."""
+        """Return what the prompt and the tools of a task may look at: everything but the target."""
         blind = dataclasses.replace(task.sample, target=_NO_ITEM, target_is_warm=False)
         return ToolContext(
             dataclasses.replace(task, sample=blind),

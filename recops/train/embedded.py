@@ -7,11 +7,14 @@ pattern that all else is built on forms there. docs/experiments.md says what was
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from recops.agent.local_policy import count_tokens_of
+from recops.agent.memory import CountTokens
 from recops.agent.prompts import tool_schemas
 from recops.config.agent import AgentConfig
 from recops.config.policy import BasePolicyConfig, EmbeddedPolicyConfig, PretrainedPolicyConfig
@@ -21,6 +24,7 @@ from recops.seeds import sub_seed
 from recops.stage_io import StageIO
 from recops.tools.item_text import ItemText
 from recops.tools.sanitize import Sanitizer
+from recops.tools.toolbox import num_bytes
 from recops.train.callbacks import write_curve
 from recops.train.from_scratch import num_steps, train_from_scratch
 from recops.train.lesson import NUM_CANDIDATES, Lesson
@@ -28,7 +32,7 @@ from recops.train.models import build_model, build_tokenizer, num_trainable, sav
 from recops.train.pretrained import import_pretrained
 from recops.train.skill import Skill, measure_skill
 from recops.train.synthetic import SyntheticEpisodes
-from recops.train.tokenizer import render
+from recops.train.tokenizer import CONTROL_TOKENS, MARKUP_TOKENS, render
 
 _TOKENIZER_EPISODES = 2000
 
@@ -62,6 +66,7 @@ def run_base_policy(io: StageIO, config: BasePolicyConfig, *, seed: int, agent: 
     source = _source(items, agent)
     tools = tool_schemas(agent)
     tokenizer = _tokenizer(source, items, tools, config, seed=seed)
+    source = _source(items, agent, partial(count_tokens_of, tokenizer))
     model = build_model(config, tokenizer, sub_seed(seed, "weights"))
     lesson = Lesson(source, tokenizer, tools, config, seed)
     history = train_from_scratch(io, model, lesson, config)
@@ -82,10 +87,11 @@ def run_base_policy(io: StageIO, config: BasePolicyConfig, *, seed: int, agent: 
     )
 
 
-def _source(items: pl.DataFrame, agent: AgentConfig) -> SyntheticEpisodes:
+def _source(items: pl.DataFrame, agent: AgentConfig, count_tokens: CountTokens = num_bytes) -> SyntheticEpisodes:
     if not len(items):
         raise InputError("items.parquet", found="no item", expected="at least one", next_step="Check raw_data.")
-    return SyntheticEpisodes(ItemText(items, Sanitizer(agent.max_title_characters)), len(items), agent)
+    text = ItemText(items, Sanitizer(agent.max_title_characters, CONTROL_TOKENS + MARKUP_TOKENS))
+    return SyntheticEpisodes(text, len(items), agent, count_tokens=count_tokens)
 
 
 def _tokenizer(

@@ -69,7 +69,9 @@ def run_grpo(io: StageIO, config: GrpoConfig, *, seed: int, agent: AgentConfig) 
     """
     splits, sasrec = io.input("validated_splits"), io.input("sasrec_embeddings")
     policy = open_policy(io.input("sft_checkpoint"))
-    toolbox = Toolbox.load(splits, sasrec, agent, seed, control_tokens=policy.control_tokens)
+    toolbox = Toolbox.load(
+        splits, sasrec, agent, seed, control_tokens=policy.control_tokens, count_tokens=policy.count_tokens
+    )
     tasks = [rank_task(toolbox, sample_id) for sample_id in train_samples(toolbox, splits)]
     return train_on_tasks(io, config, tasks, policy, toolbox, seed=seed, agent=agent)
 

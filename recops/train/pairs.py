@@ -48,7 +48,9 @@ def run_preference_pairs(
     """
     splits, sasrec = io.input("validated_splits"), io.input("sasrec_embeddings")
     policy = load_policy(io.input("grpo_model"), agent.engine)
-    toolbox = Toolbox.load(splits, sasrec, agent, seed, control_tokens=policy.control_tokens)
+    toolbox = Toolbox.load(
+        splits, sasrec, agent, seed, control_tokens=policy.control_tokens, count_tokens=policy.count_tokens
+    )
     generator = np.random.default_rng(sub_seed(seed, "preference_pairs"))
     sample_ids = generator.permutation(train_samples(toolbox, splits))[: config.num_samples]
     tasks = [rank_task(toolbox, int(sample_id)) for sample_id in sorted(sample_ids)]

@@ -61,7 +61,9 @@ def run_ppr(io: StageIO, config: PprConfig, *, seed: int, agent: AgentConfig) ->
     """
     splits, sasrec = io.input("validated_splits"), io.input("sasrec_embeddings")
     policy = open_policy(io.input("grpo_model"))
-    toolbox = Toolbox.load(splits, sasrec, agent, seed, control_tokens=policy.control_tokens)
+    toolbox = Toolbox.load(
+        splits, sasrec, agent, seed, control_tokens=policy.control_tokens, count_tokens=policy.count_tokens
+    )
     trained, held_out = split_pairs(io.input("preference_pairs") / "pairs.parquet", seed)
     questions = pair_tasks(toolbox, held_out, seed)
     tasks = _mixed(toolbox, splits, pair_tasks(toolbox, trained, seed), config, seed)

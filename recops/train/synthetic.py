@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recops.agent.fusion import sources_of
-from recops.agent.prompts import answer_message, call_message, prompt_messages, render_order, request_line, tool_message
+from recops.agent.fusion import Source, sources_of
+from recops.agent.loops import episode_messages
+from recops.agent.memory import CountTokens, history_lines
+from recops.agent.prompts import prompt_messages, render_order, request_line
 from recops.config.agent import AgentConfig
-from recops.records import Direction, label
+from recops.records import Call, Direction, label
 from recops.tools.item_text import ItemText
+from recops.tools.toolbox import num_bytes
 
 FUSION_CONSTANT = 1.0
 """Added to a 0-based rank before it is inverted: small, so the heads of the lists count most, as for the expert."""
@@ -24,6 +27,8 @@ _NOISE = (0.4, 2.0)
 """Range of a view's noise, in standard deviations of the hidden preference."""
 _UNKNOWN_PROBABILITY = 0.25
 _OTHER_CALL_PROBABILITY = 0.08
+_LONGEST_HISTORY = 4
+"""Where there is a summary, histories have up to so many times the items that the prompt shows one by one."""
 
 
 View = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -33,33 +38,44 @@ View = tuple[NDArray[np.int64], NDArray[np.int64]]
 class SyntheticEpisodes:
     """Draws episodes over a catalogue for the tools of a recipe."""
 
-    def __init__(self, items: ItemText, num_items: int, agent: AgentConfig) -> None:
+    def __init__(
+        self, items: ItemText, num_items: int, agent: AgentConfig, *, count_tokens: CountTokens = num_bytes
+    ) -> None:
         self._items, self._num_items, self._agent = items, num_items, agent
+        self._count_tokens = count_tokens
         self._sources = sources_of(agent)
         self._other_tools = [name for name in _OTHER_ANSWERS if name in agent.tools]
 
     def draw(
         self, generator: np.random.Generator, *, num_candidates: int, num_views: int, direction: Direction, history: int
     ) -> list[dict[str, Any]]:
-        """Return the messages of an episode: up to `num_views` ordering calls, now and then another tool first."""
+        """Return the messages of an episode: up to `num_views` ordering calls, now and then another tool first.
+
+        The prompt has `history` items, where `agent.memory` is a summary a seeded number, so that there is one to read.
+        """
         candidates = [int(item) for item in generator.integers(1, self._num_items + 1, size=num_candidates)]
+        if self._agent.memory.kind == "summary":
+            history = int(generator.integers(1, _LONGEST_HISTORY * self._agent.history_length + 1))
         past = [int(item) for item in generator.integers(1, self._num_items + 1, size=history)]
         messages = self._prompt(past, candidates, direction)
+        rounds: list[list[Call]] = []
         if self._other_tools and generator.random() < _OTHER_CALL_PROBABILITY:
-            messages += self._other_call(generator, past, candidates)
+            rounds.append([self._other_call(generator, past, candidates)])
         chosen = generator.permutation(len(self._sources))[:num_views]
         views, fusion = draw_views(generator, num_candidates, len(chosen))
-        for place, (known, unknown) in zip(chosen, views, strict=True):
-            source = self._sources[place]
-            answer = render_order([label(one) for one in known], [label(one) for one in unknown])
-            messages += [call_message(source.tool, source.arguments), tool_message(source.tool, answer)]
+        calls = [_ordering(self._sources[place], view) for place, view in zip(chosen, views, strict=True)]
+        if self._agent.loop == "analyze_plan_act":
+            # As the expert does it: some at once, then one by one.
+            first = int(generator.integers(1, len(calls) + 1))
+            rounds.append(calls[:first])
+            calls = calls[first:]
+        rounds += [[call] for call in calls]
         labels = [label(one) for one in _answer(fusion, direction, self._agent.num_ranked)]
-        messages.append(answer_message(labels, direction))
-        return messages
+        return [*messages, *episode_messages(self._agent.loop, rounds, labels, direction)]
 
     def _prompt(self, past: Sequence[int], candidates: Sequence[int], direction: Direction) -> list[dict[str, Any]]:
         agent = self._agent
-        history = [self._items.line(item, agent.history_fields) for item in past] if agent.history_fields else []
+        history = history_lines(past, self._items, agent, self._count_tokens)
         shown = [self._items.line(item, agent.candidate_fields) for item in candidates]
         count = min(agent.num_ranked, len(candidates)) if direction == "rank" else 1
         return [
@@ -69,15 +85,19 @@ class SyntheticEpisodes:
                 history=history,
                 num_candidates=len(candidates),
                 candidates=shown if agent.candidate_fields else [],
+                loop=agent.loop,
             )
         ]
 
-    def _other_call(
-        self, generator: np.random.Generator, past: Sequence[int], candidates: Sequence[int]
-    ) -> list[dict[str, Any]]:
+    def _other_call(self, generator: np.random.Generator, past: Sequence[int], candidates: Sequence[int]) -> Call:
         name = self._other_tools[int(generator.integers(len(self._other_tools)))]
         arguments, answer = _OTHER_ANSWERS[name](generator, self._items, self._agent, past, candidates)
-        return [call_message(name, arguments), tool_message(name, answer)]
+        return Call(name, arguments, answer, failed=False)
+
+
+def _ordering(source: Source, view: View) -> Call:
+    known, unknown = ([label(one) for one in part] for part in view)
+    return Call(source.tool, source.arguments, render_order(known, unknown), failed=False)
 
 
 def draw_views(generator: np.random.Generator, num_candidates: int, num_views: int) -> tuple[list[View], list[int]]:

@@ -5,7 +5,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from assets.checks import answers_are_valid, expectations_hold, no_warnings, one_target_each, quarantine_is_small
+from assets.checks import (
+    answers_are_valid,
+    expectations_hold,
+    injection_is_harmless,
+    no_warnings,
+    one_target_each,
+    quarantine_is_small,
+)
 
 
 def samples(path: Path, target: int, candidates: list[int]) -> Path:
@@ -60,3 +67,12 @@ def test_quarantine_above_the_recipes_share_fails() -> None:
 def test_many_invalid_answers_of_one_policy_fail() -> None:
     assert answers_are_valid({"systems": {"random": {}, "grpo_model": {"invalid_answers": 0.05}}})[0]
     assert not answers_are_valid({"systems": {"random": {}, "grpo_model": {"invalid_answers": 0.06}}})[0]
+
+
+def test_a_text_that_lifts_its_item_is_a_warning_and_so_is_a_control_that_lifts_nothing() -> None:
+    row = {"gained": 0.2, "ndcg_loss": 0.0, "gained_harmless": 0.2, "gained_raw": 0.9}
+    assert injection_is_harmless({"ppr_model": row}, 0.3)[0]
+    assert not injection_is_harmless({"ppr_model": row}, 0.1)[0]
+    assert not injection_is_harmless({"ppr_model": {**row, "gained_raw": 0.3}}, 0.3)[0]
+    assert injection_is_harmless({}, 0.3)[0]
+    assert injection_is_harmless({"ppr_model": row}, 0.3)[1]["ppr_model.gained"] == 0.2

@@ -101,6 +101,7 @@ def test_the_checks_of_the_splits_stop_what_follows() -> None:
         "data_warnings",
         "drift",
         "few_invalid_answers",
+        "injection",
     }
 
 

@@ -1,5 +1,10 @@
-import pytest
+from pathlib import Path
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import recops
 from recops.agent.answer import num_expected, parse_answer
 from recops.records import AnswerError, Sample, Task
 from tests.recops.agent.world import AGENT, changed
@@ -39,6 +44,30 @@ def test_an_invalid_answer_says_why_and_ranks_nothing(text: str, error: AnswerEr
 def test_a_pair_takes_one_label_only() -> None:
     assert parse_answer("Answer: A B", PAIR, AGENT).error == AnswerError.WRONG_LENGTH
     assert parse_answer("Answer: C", PAIR, AGENT).error == AnswerError.FOREIGN_LABEL
+
+
+@given(
+    st.lists(st.one_of(st.text(max_size=8), st.sampled_from(["Answer:", " A", " B", " E", "\n", " Z"]))).map("".join)
+)
+def test_every_text_is_a_ranking_or_has_a_reason(text: str) -> None:
+    answer = parse_answer(text, TASK, AGENT)
+
+    assert (answer.error is None) == bool(answer.ranking)
+    assert answer.error is None or answer.error in AnswerError
+    assert len(set(answer.ranking)) == len(answer.ranking) == (0 if answer.error else AGENT.num_ranked)
+    assert set(answer.ranking) <= set(TASK.candidates)
+
+
+def test_there_is_one_reader_of_answers() -> None:
+    """Reward, report and recommendation ask the environment, and it alone asks the parser."""
+    root = Path(recops.__file__).parent
+    readers = {str(path.relative_to(root)) for path in root.rglob("*.py") if "parse_answer" in path.read_text("utf-8")}
+    cutters = {
+        str(path.relative_to(root)) for path in root.rglob("*.py") if "removeprefix(PREFIX" in path.read_text("utf-8")
+    }
+
+    assert readers == {"agent/answer.py", "agent/environment.py"}
+    assert cutters == {"agent/answer.py"}
 
 
 def test_no_more_labels_are_expected_than_there_are_candidates() -> None:

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from recops.agent.chat import Chat
 from recops.agent.environment import REPEATED, environment_class
 from recops.agent.local_policy import LocalPolicy
 from recops.agent.player import Player
-from recops.agent.prompts import task_messages, tool_schemas
+from recops.agent.prompts import call_message, task_messages, tool_message, tool_schemas
 from recops.agent.rollout import play, rollouts
 from recops.config.agent import AgentConfig
 from recops.errors import InputError
@@ -91,6 +92,20 @@ def test_greedy_episodes_equal_those_of_trls_own_tool_loop(
     assert sum(len(episode.calls) for episode in in_trl.values()) >= len(tasks)
     assert {rollout.episode.task: rollout.episode for rollout in played} == in_trl
     assert {rollout.episode.task: rollout.completion_ids for rollout in played} == tokens
+
+
+def test_an_opening_is_prompt_and_the_policy_plays_on_from_there(policy: LocalPolicy, toolbox: Toolbox) -> None:
+    task = all_tasks(toolbox)[0]
+    answer = toolbox.call(task, "rank_by_next_item", {})
+    opening = (call_message("rank_by_next_item", {}), tool_message("rank_by_next_item", answer))
+    opened = dataclasses.replace(task, opening=opening)
+
+    plain, begun = rollouts(policy, [task, opened], toolbox, AGENT, temperature=0, seed=1, batch_size=2)
+
+    assert begun.prompt_ids == render(policy, [*task_messages(task, toolbox, AGENT), *opening], AGENT)
+    assert begun.prompt_ids[: len(plain.prompt_ids)] == plain.prompt_ids
+    assert begun.episode.num_completion_tokens == len(begun.completion_ids)
+    assert not [message for message in begun.episode.messages if message in opening]
 
 
 def play_in_trl(

@@ -12,7 +12,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from recops.agent.environment import environment_class
 from recops.agent.local_policy import LocalPolicy
 from recops.agent.prompts import call_message, tool_message, tool_schemas
-from recops.config.agent import AgentConfig, RewardConfig
+from recops.config.agent import AgentConfig, LastItemsConfig, RewardConfig
 from recops.records import Direction, Episode, Task
 from recops.tools.toolbox import TOOLS, Toolbox
 from recops.train.conversations import IGNORED, encode_conversations, padded, supervised_losses
@@ -22,10 +22,12 @@ from tests.recops.evaluate.small_pipeline import NUM_CANDIDATES, NUM_ITEMS, writ
 
 AGENT = AgentConfig(
     engine="transformers",
+    loop="react",
     tools=tuple(TOOLS),
     max_calls=4,
     num_ranked=4,
     history_length=5,
+    memory=LastItemsConfig(kind="last_items"),
     history_fields=("category",),
     candidate_fields=(),
     tool_fields=("category", "price"),
@@ -96,7 +98,7 @@ def tiny_policy(toolbox: Toolbox, agent: AgentConfig = AGENT, *, steps: int = 60
     model = Qwen3ForCausalLM(
         Qwen3Config(
             vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-            num_attention_heads=2, num_key_value_heads=1, head_dim=16, max_position_embeddings=512,
+            num_attention_heads=2, num_key_value_heads=1, head_dim=16, max_position_embeddings=1024,
             tie_word_embeddings=True, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id, attn_implementation="sdpa", dtype="float32",
         )

@@ -11,7 +11,7 @@ import torch
 from recops.agent.environment import environment_class
 from recops.agent.prompts import answer_message, call_message, tool_message
 from recops.artifacts import write_json, write_manifest
-from recops.config.agent import AgentConfig, RewardConfig
+from recops.config.agent import AgentConfig, LastItemsConfig, RewardConfig
 from recops.config.evaluation_reports import EvaluationConfig
 from recops.paths import Layout
 from recops.records import Episode, Task, label
@@ -26,10 +26,12 @@ INJECTION = "</summary><script>document.title='broken'</script><img src=http://e
 
 AGENT = AgentConfig(
     engine="transformers",
+    loop="react",
     tools=("get_user_history", "rank_by_next_item", "rank_by_popularity"),
     max_calls=3,
     num_ranked=NUM_RANKED,
     history_length=5,
+    memory=LastItemsConfig(kind="last_items"),
     history_fields=("category",),
     candidate_fields=("title",),
     tool_fields=("category",),
@@ -45,6 +47,7 @@ CONFIG = EvaluationConfig(
     batch_size=4,
     constrain_answers=False,
     references=("random",),
+    injection=None,
     bootstrap_draws=1000,
     confidence=0.95,
 )

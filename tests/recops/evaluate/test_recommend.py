@@ -11,6 +11,7 @@ from recops.evaluate.moments import NO_TARGET, newest_moment
 from recops.evaluate.recommend import DRAWN, FROZEN, Asked, recommend
 from recops.paths import Layout
 from recops.retrieval.evidence import Evidence
+from recops.tools.sanitize import Sanitizer
 from recops.tools.toolbox import Toolbox
 from tests.recops.agent.world import AGENT
 from tests.recops.evaluate.small_pipeline import (
@@ -23,6 +24,7 @@ from tests.recops.evaluate.small_pipeline import (
 )
 
 NEW_USER = f"u{USER_WITHOUT_TEST}"
+SHOWN_INJECTION = Sanitizer(200).clean(INJECTION)
 
 
 def recipe_with(*, negatives: Literal["uniform", "popularity"] = "uniform", seed: int = 7) -> Recipe:
@@ -66,7 +68,7 @@ def test_valid_answer_becomes_items_with_titles_and_reasons(
     assert not given.invalid
     assert [item.place for item in given.items] == list(range(1, NUM_RANKED + 1))
     assert [item.label for item in given.items] == ["A", "C", "B", "D"]
-    assert all(item.title == item.item_id or item.title.startswith(INJECTION) for item in given.items)
+    assert all(item.title == item.item_id or item.title.startswith(SHOWN_INJECTION) for item in given.items)
     assert [turn.kind for turn in given.turns] == ["thought", "call", "tool", "thought"]
     assert given.turns[1].text == 'rank_by_popularity(window="ever")'
     assert len(given.history) == 5

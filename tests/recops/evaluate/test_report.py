@@ -46,7 +46,9 @@ def policies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(agent_module, "play", play_fixed)
     monkeypatch.setattr(
-        agent_module, "load_policy", lambda folder, _engine: SimpleNamespace(name=folder.name, control_tokens=())
+        agent_module,
+        "load_policy",
+        lambda folder, _engine: SimpleNamespace(name=folder.name, control_tokens=(), count_tokens=len),
     )
     return log
 
@@ -72,7 +74,7 @@ def evaluate(tmp_path: Path, policies: list[str]) -> Evaluate:
 def test_metrics_file_has_the_agreed_form_and_the_right_numbers(evaluate: Evaluate) -> None:
     _, out, _ = evaluate()
     metrics = json.loads((out / "metrics.json").read_text())
-    assert set(metrics) == {"recipe", "seed", "num_samples", "candidates_sha256", "systems"}
+    assert set(metrics) == {"recipe", "seed", "num_samples", "candidates_sha256", "systems", "injection"}
     assert (metrics["recipe"], metrics["seed"], metrics["num_samples"]) == ("small", 7, NUM_TEST_SAMPLES)
     assert metrics["candidates_sha256"] == "c0ffee" * 8
     systems = metrics["systems"]
@@ -289,7 +291,7 @@ def test_page_drawings_follow_the_theme(evaluate: Evaluate) -> None:
 def test_title_of_an_item_is_inert(evaluate: Evaluate) -> None:
     text = (evaluate()[1] / "report.html").read_text()
     assert INJECTION not in text
-    assert "&lt;script&gt;document.title" in text
+    assert "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}script" in text
     assert Elements(text).tags.count("script") == 1
     assert "b" not in Elements(text.split("<td>", 1)[1].split("Conversation")[0]).tags
 

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from recops.artifacts import write_json, write_manifest
-from recops.config.agent import AgentConfig, RewardConfig
+from recops.config.agent import AgentConfig, LastItemsConfig, RewardConfig
 from recops.config.sasrec_embeddings import CrossEntropy, SasrecConfig
 from recops.paths import Layout
 from recops.stage import StageName
@@ -19,10 +19,12 @@ FRESH_ITEM = NUM_ITEMS
 
 AGENT = AgentConfig(
     engine="transformers",
+    loop="react",
     tools=("rank_by_next_item",),
     max_calls=3,
     num_ranked=4,
     history_length=5,
+    memory=LastItemsConfig(kind="last_items"),
     history_fields=(),
     candidate_fields=(),
     tool_fields=(),

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from recops.config.policy import GrpoConfig, LoraConfig, SftConfig
+from recops.paths import Layout
 
 LORA = LoraConfig(rank=2, alpha=4, dropout=0.0, target_modules="all-linear")
 SFT = SftConfig(steps=4, batch_size=4, learning_rate=0.005, checkpoint_steps=2, lora=None)
@@ -31,6 +32,7 @@ class StubIO:
 
     def __init__(self, root: Path, stage: Any, inputs: dict[str, Path] | None = None) -> None:
         self.stage, self.out, self.checkpoints = stage, root / "out", root / "checkpoints"
+        self.layout = Layout(root, "small")
         self.out.mkdir(parents=True)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.tracker = self
