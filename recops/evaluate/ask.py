@@ -17,7 +17,7 @@ from recops.tools.toolbox import Toolbox
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A tool's answer, and the candidates that its letters stand for, one line each."""
+    """A tool's answer, and the candidates that its letters stand for, one line each, with the title for a person."""
 
     candidates: tuple[str, ...]
     answer: str
@@ -51,5 +51,7 @@ def ask(layout: Layout, recipe: Recipe, user_id: str, *, tool: str, arguments: M
         raise InputError(
             name, found=f"a wrong call ({error})", expected="what the tool takes", next_step=step
         ) from error
-    lines = [f"{label(place)} | {toolbox.context(task).line(item)}" for place, item in enumerate(sample.candidates)]
+    context = toolbox.context(task)
+    titled = [f"{context.field(item, 'title')} | {context.line(item)}" for item in sample.candidates]
+    lines = [f"{label(place)} | {line}" for place, line in enumerate(titled)]
     return Asked(tuple(lines), answer)
