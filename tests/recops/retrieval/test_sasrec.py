@@ -82,3 +82,13 @@ def test_truncated_weights_are_named(model: SasRec, tmp_path: Path) -> None:
 def test_width_that_heads_do_not_divide_is_refused() -> None:
     with pytest.raises(InputError, match=r"width: found 9; expected a multiple of num_heads \(2\)"):
         SasRec(3, width=9, num_layers=1, num_heads=2, max_length=4, dropout=0.0)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="this system does not tell what is mapped")
+def test_weights_are_mapped_from_their_file_and_not_read(tmp_path: Path) -> None:
+    save_sasrec(SasRec(500, width=8, num_layers=1, num_heads=1, max_length=5, dropout=0.0), tmp_path)
+
+    model = load_sasrec(tmp_path)
+
+    assert str(tmp_path / "model.safetensors") in Path("/proc/self/maps").read_text()
+    assert model.item_embedding.weight.shape == (501, 8)
