@@ -209,7 +209,7 @@ def test_words_of_items_that_the_fit_has_not_seen_change_no_statistic(shop: Tool
     splits, sasrec = write_shop(tmp_path)
     path = splits / "items.parquet"
     frame = pl.read_parquet(path).with_columns(
-        pl.when(pl.col("item") == COLD_ITEM).then(pl.lit("teal " * 50)).otherwise(pl.col("title")).alias("title")
+        pl.when(pl.col("item") == COLD_ITEM).then(pl.lit("kettle " * 50)).otherwise(pl.col("title")).alias("title")
     )
     frame.write_parquet(path)
     after = Toolbox.load(splits, sasrec, AGENT, seed=3)
