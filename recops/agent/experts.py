@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from recops.agent.episode_filter import rejections
-from recops.agent.expert_sources import Experts
+from recops.agent.expert_sources import FILE, Experts
 from recops.agent.expert_tasks import draw_tasks
 from recops.agent.fusion import Fusion, sources_of
 from recops.agent.local_policy import control_tokens_of, count_tokens_of, open_tokenizer
@@ -56,7 +57,7 @@ def run_expert_episodes(io: StageIO, config: ExpertEpisodesConfig, *, seed: int,
             the endpoint fails more often than the recipe allows.
     """
     experts = _experts(io, config, seed=seed, agent=agent)
-    episodes = {source: play() for source, play in experts.all_sources(io.layout.root).items()}
+    episodes = _played(experts, io.layout.root)
     reasons = _reasons(episodes, experts)
     rejected = {source: dict(sorted(Counter(filter(None, found)).items())) for source, found in reasons.items()}
     rows = [
@@ -98,6 +99,14 @@ def _experts(io: StageIO, config: ExpertEpisodesConfig, *, seed: int, agent: Age
     )
     script = fit_script(toolbox, config, agent, seed=seed)
     return Experts(base_policy, tokenizer, control_tokens, toolbox, script, config, agent, seed)
+
+
+def _played(experts: Experts, root: Path) -> dict[str, list[Episode]]:
+    """Return the episodes of every source, in the order of their rows."""
+    sources = experts.all_sources(root)
+    # What people wrote is read first: a wrong line must not be found after an hour of play.
+    found = {source: sources[source]() for source in sorted(sources, key=lambda source: source != FILE)}
+    return {source: found[source] for source in sources}
 
 
 def _reasons(episodes: Mapping[str, Sequence[Episode]], experts: Experts) -> dict[str, list[str | None]]:

@@ -2,8 +2,8 @@
 
 The candidates are closed, as everywhere: the frozen ones of the user's newest test sample, or, for a user without one,
 items drawn as the negatives are, at the newest time of the data. Or they come from the whole catalogue: `retrieve`
-finds fifty, the agent ranks them in windows, and both orders are merged: what was asked for in words is known to
-the one, who the user is to the other. Nothing is measured here; `use_scores` does that.
+finds fifty, and the agent ranks them in windows. Where the question says more than the history (a request, an item to
+complete) both orders are merged, for retrieval knows what was asked. Nothing is measured here; `use_scores` does that.
 """
 
 from collections.abc import Sequence
@@ -117,7 +117,8 @@ def recommend(layout: Layout, recipe: Recipe, asked: Asked, policy_stage: StageN
         assert sample is not None
         listed, source = list(sample.candidates), FROZEN if sample.sample_id != NEW_SAMPLE_ID else DRAWN
     [ranked] = scene.rank([sample], [listed], [asked.request])
-    order = merged([ranked.items, listed]) if source == RETRIEVED else list(ranked.episodes[-1].answer.ranking)
+    says_more = source == RETRIEVED and bool(asked.request or asked.complete)
+    order = merged([ranked.items, listed]) if says_more else list(ranked.episodes[-1].answer.ranking)
     found = _Found(asked.user_id or "", sample, source, ranked, order[: recipe.agent.num_ranked])
     return _recommendation(found, store, policy_stage, recipe)
 

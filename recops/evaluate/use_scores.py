@@ -34,7 +34,7 @@ class UseScore:
         recall_at_50: share of wanted items among the retrieved; `recall_by_list` that of each list alone.
         hit_rate_retrieved: share of wanted items among the first ten of the retrieved order.
         hit_rate_agent: the same in the agent's order.
-        hit_rate_merged: the same in both orders merged, which is what `recops recommend` gives.
+        hit_rate_merged: the same in both orders merged, as `recops recommend` does for the last two kinds.
         invalid_windows: share of windows without a valid answer.
     """
 

@@ -116,3 +116,16 @@ def test_the_stage_keeps_what_people_wrote_and_names_the_file(
     assert rows["sample_id"].to_list() == [sample.sample_id]
     assert rows["num_completion_tokens"][0] > 20
     assert read_json(io.out / "file.json") == {"sha256": file_sha256(path)}
+
+
+def test_a_wrong_line_is_found_before_anything_is_played(
+    sample: Sample, policy: LocalPolicy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    io = stage(tmp_path, policy)
+    write(tmp_path / "people.jsonl", line(sample, item_id="gone"))
+
+    with pytest.raises(InputError, match="line 1: item 'gone'"):
+        run_expert_episodes(io, CONFIG.model_copy(update={"file": "people.jsonl"}), seed=1, agent=AGENT)
+
+    assert "Scripted episodes" not in capsys.readouterr().out
+    assert not list(io.out.iterdir())
