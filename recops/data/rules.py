@@ -64,6 +64,11 @@ def milliseconds(day: date) -> int:
     return int(datetime.combine(day, time(), UTC).timestamp()) * 1000
 
 
+def iso_time(time: int) -> str:
+    """Return milliseconds since 1970 as ISO 8601, UTC."""
+    return datetime.fromtimestamp(time / 1000, tz=UTC).isoformat(timespec="milliseconds")
+
+
 def with_interaction_facts(interactions: pl.LazyFrame, listed: pl.DataFrame) -> pl.LazyFrame:
     """Add `item` (its number among the accepted items, null where it is none) and the columns that rules read.
 

@@ -6,7 +6,6 @@ A source gives frames, which are written as they come: a file of any size passes
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from recops.data import schema
 from recops.data.amazon_reviews_2023 import read_meta, read_reviews
 from recops.data.files import EventFilter, read_interactions, read_items
 from recops.data.movielens import read_movies, read_ratings
+from recops.data.rules import iso_time
 from recops.data.shop_truth import ShopTruth
 from recops.data.simulated_store import simulate
 from recops.data.source_files import SourceFiles, find_source_files
@@ -136,4 +136,4 @@ def _iso(milliseconds: object) -> str | None:
     """Times are not checked yet: one that no calendar holds is left to `validated_splits` to refuse."""
     if not isinstance(milliseconds, int) or abs(milliseconds) > 86_400_000_000_000:
         return None
-    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC).isoformat(timespec="milliseconds")
+    return iso_time(milliseconds)

@@ -1,7 +1,6 @@
 """Stage `validated_splits`: accepted rows, indices, four time slices, samples with frozen candidates, quarantine."""
 
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from recops.data.candidates import candidates_sha256
 from recops.data.clean import CleanTables, clean_tables
 from recops.data.drift import profile
 from recops.data.expectations import SuiteResult
+from recops.data.rules import iso_time
 from recops.data.sampling import build_samples, taken_items, with_candidates
 from recops.data.slices import FITTED_SLICES, check_slices, slice_facts, with_slices
 from recops.data.validation_page import render_validation
@@ -135,15 +135,11 @@ def _readable(facts: dict[str, int]) -> dict[str, Any]:
     """The facts of one slice with dates, as a person reads them, and the shares of cold targets and of ties."""
     shown: dict[str, Any] = {name: facts[name] for name in ("num_interactions", "num_samples")}
     if facts["num_interactions"]:
-        shown |= {"first_time": _iso(facts["first_timestamp"]), "last_time": _iso(facts["last_timestamp"])}
+        shown |= {"first_time": iso_time(facts["first_timestamp"]), "last_time": iso_time(facts["last_timestamp"])}
     if facts["num_samples"]:
         shown["cold_target_fraction"] = facts["num_cold_targets"] / facts["num_samples"]
         shown["tied_fraction"] = facts["num_tied_with_history"] / facts["num_samples"]
     return shown
-
-
-def _iso(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC).isoformat(timespec="milliseconds")
 
 
 def _write_tables(out: Path, raw: Path, clean: CleanTables, interactions: pl.DataFrame, samples: pl.DataFrame) -> None:

@@ -179,6 +179,12 @@ def test_a_later_repeat_of_an_item_is_no_exact_repeat() -> None:
     assert drop_exact_repeats(rows)["timestamp"].to_list() == [1, 2]
 
 
+def test_rows_that_share_a_hash_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = pl.DataFrame({"user": [0, 0, 1, 0], "item": [1, 2, 1, 1], "timestamp": [1, 1, 1, 1]})
+    monkeypatch.setattr(pl.DataFrame, "hash_rows", lambda table: pl.Series([7] * len(table), dtype=pl.UInt64))
+    assert drop_exact_repeats(rows).rows() == [(0, 1, 1), (0, 2, 1), (1, 1, 1)]
+
+
 def test_users_with_one_row_are_left_out_of_a_core_of_two_and_counted(tmp_path: Path) -> None:
     interactions, items = raw_tables()
     clean = cleaned(tmp_path, appended(interactions, user_id="once"), items, min_interactions_per_user=2)

@@ -137,15 +137,16 @@ def test_a_time_that_no_calendar_holds_is_left_to_the_next_stage(tmp_path: Path)
 
 
 @needs_real_data
+@pytest.mark.parametrize("name", ["electronics_small", pytest.param("electronics", marks=pytest.mark.slow)])
 def test_the_published_electronics_go_through_with_their_published_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RECOPS_DATA", str(REAL))
-    recipe = load_recipe(ROOT / "recipes" / "electronics_small.yaml")
+    recipe = load_recipe(ROOT / "recipes" / f"{name}.yaml")
     io = stage_io("raw_data", tmp_path)
     raw = run_raw_data(io, recipe.raw_data, seed=recipe.seed)
     write_manifest(io.out, {})
-    published = read_json(REAL / "amazon2023_electronics_small" / "stats.json")
+    published = read_json(REAL / f"amazon2023_{name}" / "stats.json")
     assert raw.num_users == published["users"]
     assert raw.num_items == published["items_in_meta"]
     assert raw.num_interactions == published["interactions"]
@@ -155,8 +156,8 @@ def test_the_published_electronics_go_through_with_their_published_counts(
     assert splits.quarantine == {}
     assert splits.dropped["exact_repeats"] == published["rows_repeating_user_item_timestamp"]
     store = SampleStore.load(io.out)
-    for name in SAMPLED_SLICES:
-        sample = store.sample(int(store.sample_ids(name)[0]))
+    for slice_name in SAMPLED_SLICES:
+        sample = store.sample(int(store.sample_ids(slice_name)[0]))
         assert sample.candidates.count(sample.target) == 1
 
 
