@@ -48,7 +48,13 @@ _SMALLER: dict[str, dict[str, Any]] = {
         "llara": {"steps": 4, "projector_width": 16},
         "s_dpo": {"sft_steps": 4, "steps": 3, "num_negatives": 3},
     },
-    "evaluation_reports": {"max_samples": 20, "max_valid_samples": 10, "num_shown_episodes": 2, "bootstrap_draws": 100},
+    "evaluation_reports": {
+        "max_samples": 20,
+        "max_valid_samples": 10,
+        "num_shown_episodes": 2,
+        "injection": {"num_episodes": 2},
+        "bootstrap_draws": 100,
+    },
 }
 
 
