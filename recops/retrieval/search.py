@@ -23,7 +23,10 @@ MAX_WORDS = 16
 _SATURATION, _LENGTH_WEIGHT = 1.2, 0.75
 """BM25's k1 and b, as its authors recommend."""
 _WORD = r"[\p{L}\p{M}\p{N}_]{2,}"
-"""Of Unicode's own classes, so that Rust, for the catalogue, and Python, for a query, read the same words."""
+"""Of Unicode's own classes, so that Rust, for the catalogue, and Python, for a query, read the same words.
+
+They do where both know the character; of those that the newest versions of Unicode added, each knows its own.
+"""
 
 Items = NDArray[np.int64]
 Scores = NDArray[np.float64]
