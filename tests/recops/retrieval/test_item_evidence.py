@@ -113,7 +113,7 @@ def test_a_query_is_read_up_to_a_number_of_words_each_once() -> None:
     assert len(query_words(" ".join(f"word{number}" for number in range(99)))) == MAX_WORDS
 
 
-# Of code points that this Python knows: which ones later versions of Unicode made letters, each library says its own way.
+# Of characters that this Python knows: of those that Unicode added later, each library knows its own.
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.characters(exclude_categories=("Cs", "Cn"))))
 def test_a_query_is_read_as_the_catalogue_is(text: str) -> None:
