@@ -14,7 +14,10 @@ _VECTORS_PER_CHUNK = 65_536
 _PROBED_FRACTION = 0.1
 _SEED = 1234
 _TRAINED_PER_LIST = 64
-"""Vectors per cluster that its centre is learned from: FAISS's 256 take four times as long and find no more."""
+"""Vectors per cluster that its centre is learned from: a quarter of FAISS's default, in a quarter of the time.
+
+On 120,000 clustered vectors the recall of 50 neighbours is .9993, with the default .9995.
+"""
 
 Found = tuple[NDArray[np.int64], NDArray[np.float32]]
 """Rows and cosines, shape (Q, K), nearest first, ties by row; where there are fewer than K, row -1 and cosine -inf."""

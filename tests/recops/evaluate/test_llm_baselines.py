@@ -28,10 +28,13 @@ from tests.recops.evaluate.small_pipeline import CONFIG, NUM_RANKED, RecordingTr
 
 @pytest.fixture
 def artefact(layout: Layout, policy_folder: Path, tmp_path: Path) -> Path:
-    """Both baselines, made of an untrained projector and the small pipeline's policy."""
+    """Both baselines: an untrained projector, and a policy with random weights, which answers to all that it reads."""
     folder = tmp_path / "llm_baselines"
     for name in ("llara", "s_dpo"):
         policy = LocalPolicy.load(policy_folder)
+        torch.manual_seed(1)
+        for parameter in policy.model.parameters():
+            torch.nn.init.normal_(parameter, std=0.5)
         (folder / name).mkdir(parents=True)
         save_policy(policy.model, policy.tokenizer, folder / name, max_new_tokens=8)
         save_ranker_settings(folder / name, ["category"])

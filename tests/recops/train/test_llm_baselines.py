@@ -182,7 +182,7 @@ def test_ten_samples_can_be_overfitted_and_every_parameter_moves(
     train: Train, policy: LocalPolicy, *, hybrid: bool
 ) -> None:
     start = {name: parameter.detach().clone() for name, parameter in policy.model.named_parameters()}
-    model, lesson = train(hybrid=hybrid, steps=60, batch_size=10)
+    model, lesson = train(hybrid=hybrid, steps=120, batch_size=10)
     batch = collate_examples(lesson.examples, pad_id=policy.tokenizer.pad_token_id)
     with torch.no_grad():
         logits = model(batch["ids_BL"], batch["items_BL"], batch["lengths_B"])
