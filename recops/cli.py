@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from recops import environment, interrupt
+from recops.compare.commands import compare
 from recops.config.overrides import parse_overrides
 from recops.config.recipe import load_recipe
 from recops.data.download import download
@@ -50,6 +51,7 @@ fetch_app = typer.Typer(no_args_is_help=True, help="Download published data sets
 app.add_typer(fetch_app, name="fetch")
 study_app = typer.Typer(no_args_is_help=True, help="Comparisons over recipes, variants and training seeds.")
 app.add_typer(study_app, name="study")
+app.command()(compare)
 console = Console()
 
 StudyArgument = Annotated[str, typer.Argument(help="A file of studies/, without its ending.")]

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recops.artifacts import MANIFEST, content_sha256, exclusive, staged, verify, write_json, write_manifest
+from recops.artifacts import (
+    MANIFEST,
+    content_sha256,
+    exclusive,
+    read_json,
+    staged,
+    verify,
+    write_json,
+    write_manifest,
+)
 from recops.config.agent import SUITES
 from recops.config.recipe import Recipe
 from recops.errors import InputError
@@ -68,7 +77,7 @@ def run_stage(
     """
     root, stage = layout.root, STAGES[name]
     with exclusive(layout.lock(name)):
-        facts = stage_facts(name, recipe, layout)
+        facts, upstream = stage_facts(name, recipe, layout), lineage(stage, layout)
         fingerprint = content_sha256(facts)
         checkpoints = _checkpoints(layout.checkpoints(name), fingerprint, force=force)
         resumed = checkpoints / _RUN_ID
@@ -85,9 +94,8 @@ def run_stage(
                 io = StageIO(name, layout, out, checkpoints, tracker)
                 report = _call(stage, io, recipe)
                 write_json(out / REPORT, report)
-                write_manifest(
-                    out, {**facts, "fingerprint": fingerprint, "opened": sorted(io.opened), "report": report}
-                )
+                told = {"fingerprint": fingerprint, "opened": sorted(io.opened), "report": report}
+                write_manifest(out, {**facts, **told, "lineage": upstream})
             tracker.log_metrics(_numbers(report), step=None)
             for attached in (REPORT, MANIFEST):
                 tracker.log_file(layout.artefact(name) / attached)
@@ -111,6 +119,20 @@ def stage_facts(name: StageName, recipe: Recipe, layout: Layout) -> dict[str, An
         "inputs": {read: content_sha256(verify(layout.artefact(read))["files"]) for read in stage.reads},
         "libraries": {library: importlib.metadata.version(library) for library in _LIBRARIES},
     }
+
+
+def lineage(stage: Stage, layout: Layout) -> dict[str, Any]:
+    """Return settings, code and fingerprint of every artefact upstream, as the manifests of a stage's inputs have them.
+
+    An artefact then says by itself how all of it was made, wherever it lies and whatever has become of its inputs.
+    """
+    made: dict[str, Any] = {}
+    for read in stage.reads:
+        manifest = read_json(layout.artefact(read) / MANIFEST)
+        own = {key: manifest[key] for key in ("settings", "code_sha256", "fingerprint")}
+        # An artefact that was made before manifests held a lineage tells of itself alone.
+        made |= {**manifest.get("lineage", {}), read: own}
+    return made
 
 
 def check_unchanged(name: StageName, recipe: Recipe, layout: Layout) -> None:

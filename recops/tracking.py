@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from recops.artifacts import exclusive
+from recops.errors import InputError
 
 MLFLOW_DATABASE = "mlflow.db"
 MLFLOW_ARTIFACTS = "mlartifacts"
@@ -26,6 +27,9 @@ class Tracker(Protocol):
 
     def log_file(self, path: Path) -> None:
         """Attach a copy of a file."""
+
+    def log_folder(self, folder: Path) -> None:
+        """Attach a copy of every file of a folder, under the same names."""
 
 
 class MlflowTracker:
@@ -52,6 +56,10 @@ class MlflowTracker:
     def log_file(self, path: Path) -> None:
         """Attach a copy of a file to the run."""
         self._client.log_artifact(self._run_id, str(path))
+
+    def log_folder(self, folder: Path) -> None:
+        """Attach a copy of every file of a folder to the run."""
+        self._client.log_artifacts(self._run_id, str(folder))
 
 
 def store_uri(root: Path) -> str:
@@ -110,6 +118,32 @@ def last_accepted(root: Path, experiment: str, *, stage: str, fingerprint: str, 
         if run.data.tags["fingerprint"] != fingerprint:
             return json.loads(Path(client.download_artifacts(run.info.run_id, file)).read_text(encoding="utf-8"))
     return None
+
+
+def find_run(root: Path, run_id: str) -> dict[str, str]:
+    """Return the tags of a run.
+
+    Raises:
+        InputError: the store holds no such run.
+    """
+    client = open_client(root)
+    if not _exists(client, run_id):
+        step = f"Look for it in the MLflow of this project: {store_uri(root)}"
+        raise InputError(run_id, found="no such run", expected="the id of a run in MLflow", next_step=step)
+    return dict(client.get_run(run_id).data.tags)
+
+
+def run_files(root: Path, run_id: str) -> Path:
+    """Return a folder with everything that is attached to a run."""
+    return Path(open_client(root).download_artifacts(run_id, ""))
+
+
+def run_metrics(root: Path, experiment: str, *, stage: str, fingerprint: str) -> dict[str, float]:
+    """Return the metrics of the newest finished run that made an artefact, none where the store does not know it."""
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not (root / MLFLOW_DATABASE).is_file():
+        return {}
+    runs = _runs(root, experiment, f"tags.stage = '{stage}' and tags.fingerprint = '{fingerprint}'")
+    return dict(runs[0].data.metrics) if runs else {}
 
 
 def _runs(root: Path, experiment: str, condition: str) -> list[Any]:

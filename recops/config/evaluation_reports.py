@@ -25,7 +25,9 @@ class EvaluationConfig(Section):
     valid slice out); `num_shown_episodes` is the number of episodes per policy in the page's browser. Every agent is
     compared with each of `references`, which are baselines, beside the best baseline and the stage before it.
     `constrain_answers` lets an answer that has begun only become a valid list, here and in `recops recommend`; the
-    valid slice is played with and without, where agent.engine can. Null leaves `injection` out.
+    valid slice is played with and without, where agent.engine can. Null leaves `injection` out. The last policy
+    answers `num_timed_requests` samples one by one, for its latency in MLflow (0: none). The page compares every system
+    with the first of `references` until its reader chooses another.
     """
 
     max_samples: Annotated[int, Field(ge=1)]
@@ -33,6 +35,7 @@ class EvaluationConfig(Section):
     num_shown_episodes: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
     constrain_answers: bool
+    num_timed_requests: Annotated[int, Field(ge=0)]
     references: tuple[str, ...]
     injection: InjectionConfig | None
     bootstrap_draws: Annotated[int, Field(ge=100)]

@@ -47,10 +47,11 @@ class ShownCandidate:
 
 @dataclass(frozen=True)
 class ShownEpisode:
-    """One episode of the browser; it is won when the target is ranked first."""
+    """One episode of the browser; it is won when the target is ranked first. `rank` is the target's, 0-based."""
 
     system: str
     sample_id: int
+    rank: int
     outcome: Outcome
     summary: str
     history: tuple[str, ...]
@@ -94,6 +95,7 @@ def _shown(system: str, episode: Episode, store: SampleStore) -> ShownEpisode:
     return ShownEpisode(
         system=system,
         sample_id=episode.task.sample.sample_id,
+        rank=episode_rank(episode),
         outcome=outcome,
         summary=summary,
         history=tuple(item_title(store, event.item) for event in episode.task.sample.history[-10:]),

@@ -10,25 +10,40 @@ from recops.evaluate.wording import system_name
 from recops.stage import StageName
 
 CURVE = "curve.parquet"
+CALLS_BY_TOOL = "Calls by tool"
+Panels = dict[str, list[Line]]
 
 _SUPERVISED: tuple[StageName, ...] = ("base_policy", "sft_checkpoint")
 _LLM_BASELINES: tuple[StageName, ...] = ("llm_baselines",)
 _REINFORCED: tuple[StageName, ...] = ("grpo_model", "ppr_model")
-_PANELS: dict[str, tuple[str, tuple[StageName, ...]]] = {
-    "Reward": ("reward", _REINFORCED),
-    "NDCG term": ("ndcg", _REINFORCED),
-    "Preference term": ("preference", _REINFORCED),
-    "Share of invalid answers": ("invalid", _REINFORCED),
-    "Calls per episode": ("calls", _REINFORCED),
-    "Entropy": ("entropy", _REINFORCED),
-    "Share of groups dropped": ("groups/dropped", _REINFORCED),
-    "Share of groups without variance": ("groups/zero_variance", _REINFORCED),
+_TERMS = {
+    "Reward": "reward",
+    "NDCG term": "ndcg",
+    "Preference term": "preference",
+    "Absent target": "absent",
+    "Tool bonus": "tool_bonus",
+    "Cost of calls": "call_cost",
+}
+"""Title -> logged name. A term that is 0 at every step is switched off, or never applied, and is not drawn."""
+
+_EPISODES = {
+    "Share of invalid answers": "invalid",
+    "Calls per episode": "calls",
+    "Entropy": "entropy",
+    "KL from the stage before": "kl",
+    "Share of groups dropped": "groups/dropped",
+    "Share of groups without variance": "groups/zero_variance",
+}
+_LOSSES: dict[str, tuple[str, tuple[StageName, ...]]] = {
     "Supervised loss": ("loss", _SUPERVISED),
     "LLaRA: loss": ("llara/loss", _LLM_BASELINES),
     "S-DPO: loss of SFT": ("s_dpo_sft/loss", _LLM_BASELINES),
     "S-DPO: preference loss": ("s_dpo/loss", _LLM_BASELINES),
 }
 """Title -> logged name and the stages whose value says something: the loss of GRPO does not, its expectation is 0."""
+
+_CALLS, _OWN_TERMS = "calls/", "own/"
+"""What the logged names of single tools, and of terms from other packages, begin with."""
 
 MAX_POINTS = 400
 """Points of one drawn line: more would be finer than the screen."""
@@ -45,14 +60,42 @@ def read_curves(folders: Mapping[StageName, Path]) -> pl.DataFrame:
     return pl.concat(frames)
 
 
-def panels(curves: pl.DataFrame) -> dict[str, list[Line]]:
-    """Return the panels that have a curve, by title, with a line per stage."""
-    shown = {}
-    for title, (name, stages) in _PANELS.items():
-        curve = curves.filter((pl.col("name") == name) & pl.col("stage").is_in(stages))
-        if len(curve):
-            shown[title] = _lines(curve)
-    return shown
+def sections(curves: pl.DataFrame) -> dict[str, Panels]:
+    """Return by heading the panels that have a curve, by title, with a line per stage."""
+    reinforced = curves.filter(pl.col("stage").is_in(_REINFORCED))
+    own = {f"{name.removeprefix(_OWN_TERMS)} (own)": name for name in _names(reinforced, _OWN_TERMS)}
+    terms = reinforced.filter(pl.col("value").ne(0).any().over("name"))
+    drawn = {
+        "Reward and its terms": _panels(terms, {**_TERMS, **own}),
+        "Episodes and groups": _panels(reinforced, _EPISODES),
+        CALLS_BY_TOOL: _calls(reinforced),
+        "Losses": {
+            title: lines
+            for title, (name, stages) in _LOSSES.items()
+            for lines in _panels(curves.filter(pl.col("stage").is_in(stages)), {title: name}).values()
+        },
+    }
+    return {heading: panels for heading, panels in drawn.items() if panels}
+
+
+def _names(curves: pl.DataFrame, prefix: str) -> list[str]:
+    return [str(name) for name in curves["name"].unique().sort() if str(name).startswith(prefix)]
+
+
+def _panels(curves: pl.DataFrame, names: Mapping[str, str]) -> Panels:
+    parts = {title: curves.filter(pl.col("name") == name) for title, name in names.items()}
+    return {title: _lines(part) for title, part in parts.items() if len(part)}
+
+
+def _calls(curves: pl.DataFrame) -> Panels:
+    """Return a panel per tool; a step of which no call is logged had none."""
+    steps = curves.filter(pl.col("name") == "calls").select("stage", "step")
+    panels = {}
+    for name in _names(curves, _CALLS):
+        logged = curves.filter(pl.col("name") == name).select("stage", "step", "value")
+        whole = steps.join(logged, on=["stage", "step"], how="left", maintain_order="left")
+        panels[name.removeprefix(_CALLS)] = _lines(whole.with_columns(pl.col("value").fill_null(0.0)))
+    return panels
 
 
 def _lines(curve: pl.DataFrame) -> list[Line]:

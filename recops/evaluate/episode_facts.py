@@ -55,3 +55,17 @@ def calls_by_kind(
     kinds = sorted({kind_by_user[episode.task.sample.user] for episode in episodes})
     groups = {kind: [one for one in episodes if kind_by_user[one.task.sample.user] == kind] for kind in kinds}
     return {kind: calls_by_tool(group, tools) for kind, group in groups.items()}
+
+
+def cost_facts(episodes: Sequence[Episode]) -> dict[str, dict[str, float]]:
+    """Return `tokens` (after the prompt, tool answers included) and `calls` of an episode: mean, p50, p95 and total."""
+    counted = {
+        "tokens": [episode.num_completion_tokens for episode in episodes],
+        "calls": [len(episode.calls) for episode in episodes],
+    }
+    return {name: _spread(values) for name, values in counted.items()}
+
+
+def _spread(values: Sequence[int]) -> dict[str, float]:
+    p50, p95 = np.quantile(values, [0.5, 0.95])
+    return {"mean": float(np.mean(values)), "p50": float(p50), "p95": float(p95), "total": float(np.sum(values))}

@@ -3,21 +3,19 @@
 Jinja escapes every text; only drawings made here are inserted as they are. Item titles are data of strangers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from markupsafe import Markup
 
 from recops.config.evaluation_reports import EvaluationConfig
 from recops.data.samples import SampleStore
 from recops.evaluate.browser import ShownEpisode, shown_episodes, shown_positions
-from recops.evaluate.curves import panels
-from recops.evaluate.paired import MAIN_METRIC
-from recops.evaluate.plots import Bar, bars_svg, curves_svg, differences_svg
+from recops.evaluate.page_drawings import curve_drawings, differences_drawing, systems_drawing, trust_drawing
+from recops.evaluate.paired import MAIN_METRIC, best_system
 from recops.evaluate.systems import Comparison
 from recops.evaluate.wording import decimal, interval, learned_reading, metric_name, p_value, percent, system_name
 from recops.metrics import METRICS
@@ -48,21 +46,42 @@ def render_page(page: Page, store: SampleStore) -> str:
         system=system_name, metric=metric_name, decimal=decimal, percent=percent, p_value=p_value
     )
     environment.globals.update(interval=interval, named=_named, highest_of=_highest)
+    systems, agents = best_first(page.metrics["systems"]), [agent.name for agent in page.comparison.agents]
     return environment.get_template("page.html").render(
         page=page,
         metrics=page.metrics,
         details=page.details,
         names=_METRICS_SHOWN,
-        agents=[agent.name for agent in page.comparison.agents],
-        best=best_by_metric(page.metrics["systems"]),
+        systems=systems,
+        valid_systems=best_first(page.details["valid"]["systems"]),
+        agents=agents,
+        best=best_by_metric(systems),
         best_valid=best_by_metric(page.details["valid"]["systems"]),
+        chosen=chosen_baseline(page),
         headline=headline(page),
         learned=_learned(page),
         planted=_planted(page),
         shown_parts=[part for part in ("warm", "cold") if page.details[part]["systems"]],
-        drawings=_drawings(page),
+        bars=systems_drawing(systems, agents),
+        differences=differences_drawing(page.details["differences"]) if page.details["differences"] else None,
+        trust={agent: trust_drawing(agent, tools) for agent, tools in page.details["trust"].items() if tools},
+        curves=curve_drawings(page.curves),
         episodes=_episodes(page, store),
     )
+
+
+def best_first(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return the systems by NDCG@10, the highest first."""
+    return dict(sorted(systems.items(), key=lambda row: -row[1][MAIN_METRIC]["mean"]))
+
+
+def chosen_baseline(page: Page) -> str:
+    """Return what the page compares every system with until its reader chooses: the recipe's first reference.
+
+    Without one it is the best baseline, and without a baseline the first agent.
+    """
+    baselines = {system.name: system.ranks for system in page.comparison.baselines or page.comparison.systems[:1]}
+    return page.config.references[0] if page.config.references else best_system(baselines)
 
 
 def best_by_metric(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
@@ -98,47 +117,13 @@ def _planted(page: Page) -> list[int]:
     return planted
 
 
-def _named(rows: Mapping[str, Any]) -> dict[str, Any]:
-    return {system_name(name): values for name, values in rows.items()}
+def _named(rows: Mapping[str, Any], order: Iterable[str] | None = None) -> dict[str, Any]:
+    return {system_name(name): rows[name] for name in order or rows}
 
 
 def _highest(rows: Mapping[str, Mapping[str, float]]) -> float:
     """Return the highest value of a table, 1 when all are 0: what the strongest colour stands for."""
     return max((value for values in rows.values() for value in values.values()), default=0.0) or 1.0
-
-
-def _drawings(page: Page) -> dict[str, Markup]:
-    drawings = {"bars": _bars(page)}
-    if page.details["differences"]:
-        drawings["differences"] = _differences(page)
-    lines = panels(page.curves)
-    if lines:
-        names = ", ".join(lines)
-        drawings["curves"] = curves_svg(lines, alt=f"Training curves over steps, one panel per quantity: {names}.")
-    # The drawings are made by `plots`, which escapes the text that it is given.
-    return {name: Markup(drawing) for name, drawing in drawings.items()}
-
-
-def _bars(page: Page) -> str:
-    rows = {system.name: page.metrics["systems"][system.name][MAIN_METRIC] for system in page.comparison.systems}
-    agents = {agent.name for agent in page.comparison.agents}
-    bars = [Bar(system_name(name), **row, is_agent=name in agents) for name, row in rows.items()]
-    told = "; ".join(f"{bar.name} {decimal(bar.mean)} {interval(bar.low, bar.high)}" for bar in bars)
-    return bars_svg(bars, xlabel=metric_name(MAIN_METRIC), alt=f"{metric_name(MAIN_METRIC)} by system: {told}.")
-
-
-def _differences(page: Page) -> str:
-    bars = [
-        Bar(_pair_name(one), one["mean"], one["low"], one["high"], is_agent=one["role"] == "predecessor")
-        for one in page.details["differences"]
-    ]
-    told = " ".join(one["reading"] for one in page.details["differences"])
-    xlabel = f"difference in {metric_name(MAIN_METRIC)}, right of 0: the first one is better"
-    return differences_svg(bars, xlabel=xlabel, alt=f"Paired differences. {told}")
-
-
-def _pair_name(difference: Mapping[str, Any]) -> str:
-    return f"{system_name(difference['system'])} - {system_name(difference['against'])}"
 
 
 def _episodes(page: Page, store: SampleStore) -> list[ShownEpisode]:

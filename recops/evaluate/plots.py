@@ -21,6 +21,7 @@ _WIDTH = 10.4
 
 _TEXT, _GRID = "#010203", "#020304"
 _SERIES = ("#030405", "#040506", "#050607", "#060708")
+_MARKS = "osD^vPX"
 _BASELINE, _BEST = "#070809", "#08090a"
 _VARIABLES = {
     _TEXT: "var(--text)",
@@ -102,13 +103,47 @@ def differences_svg(bars: Sequence[Bar], *, xlabel: str, alt: str) -> str:
         return _svg(figure, alt)
 
 
-def curves_svg(panels: Mapping[str, Sequence[Line]], *, alt: str) -> str:
-    """Draw one panel per quantity, up to three in a row, each with one line per model."""
+def groups_svg(groups: Mapping[str, Sequence[Bar]], *, xlabel: str, alt: str) -> str:
+    """Draw points with intervals: a row for each name of the bars, the first on top, in it a point for each group.
+
+    Groups differ in colour and in mark, for there may be more of them than colours.
+    """
+    names = list(dict.fromkeys(bar.name for bars in groups.values() for bar in bars))
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": alt}):
+        figure = Figure(figsize=(_WIDTH, 0.2 * len(names) * (len(groups) + 1) + 1.2), layout="constrained")
+        axes = figure.subplots()
+        for number, (label, bars) in enumerate(groups.items()):
+            places = [names.index(bar.name) + 0.8 * (number + 0.5) / len(groups) - 0.4 for bar in bars]
+            reach = np.array([[bar.mean - bar.low, bar.high - bar.mean] for bar in bars]).T
+            look: Any = {
+                "color": _SERIES[number % len(_SERIES)],
+                "marker": _MARKS[number % len(_MARKS)],
+                "markersize": 5,
+            }
+            axes.errorbar(
+                [bar.mean for bar in bars], places, xerr=reach, linestyle="none", label=label, capsize=2, **look
+            )
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel(xlabel)
+        axes.legend(loc="lower right")
+        return _svg(figure, alt)
+
+
+def curves_svg(panels: Mapping[str, Sequence[Line]], *, alt: str, share_y: bool) -> str:
+    """Draw one panel per quantity, up to three in a row, each with one line per model.
+
+    Args:
+        panels: by title, the lines.
+        alt: the drawing in words.
+        share_y: one scale for all panels, where they show the same quantity.
+    """
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": alt}):
         figure = Figure(figsize=(_WIDTH / 3 * columns, 2.4 * rows), layout="constrained")
-        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        grid = figure.subplots(rows, columns, squeeze=False, sharey=share_y).ravel()
         names = list(dict.fromkeys(line.name for lines in panels.values() for line in lines))
         for axes, (title, lines) in zip(grid, panels.items(), strict=False):
             _panel(axes, title, lines, names)

@@ -17,15 +17,17 @@ from recops.config.agent import AgentConfig
 from recops.config.evaluation_reports import EvaluationConfig
 from recops.data.samples import frozen_sha256
 from recops.errors import InputError
-from recops.evaluate.agent import AGENT_STAGES, chosen_samples, kept_or_played, ranking_tasks
+from recops.evaluate.agent import AGENT_STAGES, chosen_samples, kept_or_played, player_of, ranking_tasks
 from recops.evaluate.bounds import BOUND_RANKINGS, LEARNED, learned_shares
 from recops.evaluate.constrained import constrained_answers
 from recops.evaluate.curves import read_curves
 from recops.evaluate.details import describe
 from recops.evaluate.injection import Effects, measure_injection, overall
+from recops.evaluate.latency import latency_metrics
 from recops.evaluate.llm_baselines import LlmBaselines
 from recops.evaluate.page import Page, render_page
 from recops.evaluate.paired import MAIN_METRIC
+from recops.evaluate.sample_facts import sample_facts, shown_items, write_facts
 from recops.evaluate.systems import Comparison, System, compare, cut, metrics_by_system
 from recops.evaluate.tables import write_tables
 from recops.records import Episode, SliceName, Task
@@ -90,6 +92,7 @@ def run_evaluation(io: StageIO, config: EvaluationConfig, *, seed: int, agent: A
     )
     comparison = _measure(scene, "test", config.max_samples)
     effects = _injection(scene, comparison)
+    _time_requests(scene, comparison)
     valid = _measure(scene, "valid", config.max_valid_samples) if config.max_valid_samples else None
     metrics = {
         "recipe": io.layout.recipe,
@@ -159,6 +162,18 @@ def _played(
     return episodes
 
 
+def _time_requests(scene: _Scene, comparison: Comparison) -> None:
+    """Record how long the last policy, the one that would serve, takes for single requests."""
+    if not scene.config.num_timed_requests:
+        return
+    stage, folder = list(scene.folders.items())[-1]
+    tasks = ranking_tasks(scene.evidence.store, comparison.sample_ids[: scene.config.num_timed_requests])
+    print(f"{stage}: {len(tasks)} requests, one by one", flush=True)
+    settings: Any = {"batch_size": 1, "constrain_answers": scene.config.constrain_answers}
+    play = player_of(folder, scene.evidence, scene.agent, seed=scene.seed, **settings)
+    scene.io.tracker.log_metrics(latency_metrics(play, tasks, agent=stage), step=None)
+
+
 def _injection(scene: _Scene, comparison: Comparison) -> dict[str, Effects]:
     """Return what planted texts do to each policy on some of the test samples, empty where the recipe leaves it out.
 
@@ -191,7 +206,8 @@ def _write(
 ) -> EvaluationReport:
     out, store, config, seed = scene.io.out, scene.evidence.store, scene.config, scene.seed
     num_ranked = scene.agent.num_ranked
-    details = describe(comparison, store, scene.agent.tools, num_ranked=num_ranked, config=config, seed=seed)
+    facts = sample_facts(comparison, scene.evidence)
+    details = describe(comparison, store, facts, scene.agent.tools, num_ranked=num_ranked, config=config, seed=seed)
     details["valid"] = _valid_metrics(scene, valid)
     details["learned"] = _learned(scene, comparison)
     details["constrained_answers"] = _constrained(scene, valid)
@@ -200,9 +216,11 @@ def _write(
     write_json(out / "metrics.json", metrics)
     write_json(out / "details.json", details)
     write_tables(out, comparison, valid, metrics=metrics, curves=curves)
+    write_facts(out, facts, shown_items(comparison, store))
     page = Page(metrics, details, comparison, curves, config, num_ranked, seed)
     (out / PAGE).write_text(render_page(page, store), encoding="utf-8")
-    scene.io.tracker.log_file(out / PAGE)
+    # All of it: the next run of the recipe takes this artefact's place, and `recops compare` reads either.
+    scene.io.tracker.log_folder(out)
     return _report(metrics, details)
 
 

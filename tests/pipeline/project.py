@@ -52,6 +52,7 @@ _SMALLER: dict[str, dict[str, Any]] = {
         "max_samples": 20,
         "max_valid_samples": 10,
         "num_shown_episodes": 2,
+        "num_timed_requests": 2,
         "injection": {"num_episodes": 2},
         "bootstrap_draws": 100,
     },

@@ -46,6 +46,7 @@ CONFIG = EvaluationConfig(
     num_shown_episodes=4,
     batch_size=4,
     constrain_answers=False,
+    num_timed_requests=0,
     references=("random",),
     injection=None,
     bootstrap_draws=1000,
@@ -68,6 +69,9 @@ class RecordingTracker:
     def log_file(self, path: Path) -> None:
         assert path.is_file()
         self.files.append(path.name)
+
+    def log_folder(self, folder: Path) -> None:
+        self.files += sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def write_splits(folder: Path) -> Path:

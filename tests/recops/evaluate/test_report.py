@@ -182,6 +182,45 @@ def test_calls_are_counted_by_tool_and_by_planted_kind(evaluate: Evaluate) -> No
     assert all(sum(shares.values()) == pytest.approx(1) for shares in details["rank_histogram"].values())
 
 
+def test_every_question_parts_all_samples(evaluate: Evaluate) -> None:
+    _, out, _ = evaluate()
+    details = json.loads((out / "details.json").read_text())
+    for question, groups in details["segments"].items():
+        assert sum(cells["num_samples"] for cells in groups.values()) == NUM_TEST_SAMPLES, question
+        for cells in groups.values():
+            assert cells["systems"]["grpo_model"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    warm = details["segments"]["Target"]["warm"]
+    assert warm["systems"]["ppr_model"] == details["warm"]["systems"]["ppr_model"]["ndcg@10"]
+    assert list(details["segments"]["Planted kind of the user"]) == ["content", "popularity"]
+
+
+def test_facts_of_samples_are_those_of_the_data(evaluate: Evaluate) -> None:
+    _, out, _ = evaluate()
+    facts = pl.read_parquet(out / "samples.parquet")
+    data = out.parent / "data/small/validated_splits"
+    samples, taken = pl.read_parquet(data / "samples.parquet"), pl.read_parquet(data / "interactions.parquet")
+    for row in facts.iter_rows(named=True):
+        sample = samples.row(row["sample_id"], named=True)
+        before = taken.filter((pl.col("item") == sample["target"]) & (pl.col("timestamp") < sample["timestamp"]))
+        assert (row["user"], row["target"], row["warm"]) == (sample["user"], sample["target"], sample["target_is_warm"])
+        assert row["times_taken"] == len(before)
+        assert row["history"] == taken["item"][sample["history_start"] : sample["history_end"]].to_list()
+        assert row["history_length"] == len(row["history"])
+    items = pl.read_parquet(out / "items.parquet")
+    named = {item for one in facts["history"] for item in one} | set(facts["target"])
+    assert named <= set(items["item"])
+
+
+def test_the_page_lists_systems_by_ndcg_and_opens_with_the_recipes_baseline(evaluate: Evaluate) -> None:
+    page = (evaluate()[1] / "report.html").read_text()
+    rows = re.findall(r'<th scope="row">([\w -]+)</th>', page.split("<h2>Results</h2>")[1])
+    assert rows[:6] == ["GRPO", "PPR", "SFT", "SASRec", "Random", "Base policy"]
+    assert re.findall(r'<option value="(\w+)" selected>Random<', page) == ["random"]
+    shown = re.findall(r'<tbody data-choice="(\w+)"( hidden)?>', page)
+    assert [choice for choice, hidden in shown if not hidden] == ["random"]
+    assert len(shown) == len(PLAYED_RANK) + len(BASELINES)
+
+
 def test_valid_samples_are_bounded_and_can_be_left_out(evaluate: Evaluate) -> None:
     report, out, _ = evaluate()
     assert json.loads((out / "details.json").read_text())["valid"]["num_samples"] == 3
@@ -224,7 +263,21 @@ def test_an_interrupted_evaluation_plays_only_what_is_missing(evaluate: Evaluate
     assert policies == ["ppr_model"]
     assert (out / "report.html").read_bytes() == whole
     assert all(value > 0 for value in tracker.metrics.values())
-    assert tracker.files == ["report.html"]
+
+
+def test_the_run_in_mlflow_holds_the_whole_evaluation(evaluate: Evaluate) -> None:
+    _, out, tracker = evaluate()
+    assert tracker.files == sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    assert {"samples.parquet", "items.parquet", "plots/ndcg.csv"} <= set(tracker.files)
+
+
+def test_latency_is_measured_one_request_at_a_time_and_stands_in_no_file(evaluate: Evaluate) -> None:
+    _, plain, _ = evaluate("plain")
+    _, timed, tracker = evaluate("timed", CONFIG.model_copy(update={"num_timed_requests": 2}))
+    measured = {name for name in tracker.metrics if name.startswith("latency")}
+    assert measured == {"latency_seconds_p50.ppr_model", "latency_seconds_p95.ppr_model"}
+    assert tracker.metrics["latency_seconds_p50.ppr_model"] <= tracker.metrics["latency_seconds_p95.ppr_model"]
+    assert all((timed / path.name).read_bytes() == path.read_bytes() for path in plain.iterdir() if path.is_file())
 
 
 def test_a_reference_that_is_no_baseline_is_named(evaluate: Evaluate) -> None:
@@ -273,7 +326,7 @@ def test_page_asks_for_nothing_from_outside(evaluate: Evaluate) -> None:
 
 def test_page_describes_every_drawing_and_repeats_no_identifier(evaluate: Evaluate) -> None:
     page = Elements((evaluate()[1] / "report.html").read_text())
-    assert len(page.drawings) == 3
+    assert len(page.drawings) == 5  # systems, differences, whom SFT believes, rewards, losses
     assert all(drawing["role"] == "img" and len(str(drawing["aria-label"])) > 20 for drawing in page.drawings)
     assert len(set(page.identifiers)) == len(page.identifiers)
 
@@ -304,3 +357,5 @@ def test_page_shows_won_and_lost_episodes_of_the_same_samples(evaluate: Evaluate
     assert len({tuple(samples) for samples in by_system.values()}) == 1
     assert sorted(outcome for system, outcome, _ in shown if system == "ppr_model") == ["lost"] * 2 + ["won"] * 2
     assert text.count("(target)") == len(shown)
+    ranks = re.findall(r'data-sample="\d+" data-rank="(\d+)" data-system="grpo_model"', text)
+    assert ranks == ["0"] * CONFIG.num_shown_episodes
