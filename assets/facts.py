@@ -1,22 +1,29 @@
-"""What a person sees on an asset in Dagster: numbers, a table, a small plot, links. Runs in the child process."""
+"""What a person sees on an asset in Dagster: counts, metrics, a table, a small picture, links, hashes."""
 
-import base64
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from assets.tables import markdown_table, results_table
+from assets.pictures import picture
+from assets.tables import markdown_table, results_table, systems_of
 from recops.artifacts import read_json
-from recops.runner import StageResult, flatten
+from recops.runner import REPORT, flatten
 from recops.stage import StageName
+from recops.versioning import output_hash
 
-MAX_PLOT_BYTES = 60_000
-"""Larger metadata slows Dagster's pages down."""
-MAX_PANELS = 4
+_MAIN_TABLES: dict[StageName, str] = {
+    "raw_data": "interactions.parquet",
+    "validated_splits": "interactions.parquet",
+    "sasrec_embeddings": "item_embeddings.parquet",
+    "baselines": "rankings.parquet",
+    "expert_episodes": "episodes.parquet",
+    "preference_pairs": "pairs.parquet",
+    "evaluation_reports": "rankings.parquet",
+}
+"""Stage -> the table whose rows Dagster counts in its catalog."""
 
-_HEADS = {
+_HEADS: dict[StageName, str] = {
     "raw_data": "items.parquet",
     "validated_splits": "samples.parquet",
     "sasrec_embeddings": "item_embeddings.parquet",
@@ -29,16 +36,58 @@ REJECTED = "rejected.json"
 Metadata = dict[str, Any]
 
 
-def stage_metadata(stage: StageName, result: StageResult, *, url: str) -> Metadata:
-    """Return the metadata of a materialization, typed as Dagster Pipes wants it."""
-    folder = result.artefact
+def stage_metadata(
+    stage: StageName, folder: Path, *, url: str | None, lock_entry: Mapping[str, Any] | None = None
+) -> Metadata:
+    """Return the metadata of an artefact, typed as Dagster Pipes wants it.
+
+    Args:
+        stage: what made it.
+        folder: where it lies.
+        url: address of its run in MLflow, or None where that is gone.
+        lock_entry: what dvc.lock says about it; None for a trial, which DVC does not know.
+    """
     return {
         "artefact": {"type": "path", "raw_value": str(folder)},
-        "mlflow_run": {"type": "url", "raw_value": url},
+        **_links(stage, folder, url),
+        **(_hashes(lock_entry) if lock_entry else {}),
         "bytes": {"type": "int", "raw_value": sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())},
-        **_numbers(result.report),
+        **_rows(stage, folder),
+        **_numbers(read_json(folder / REPORT)),
+        **_metrics(folder),
         **{name: {"type": "md", "raw_value": text} for name, text in _pages(stage, folder)},
     }
+
+
+def _links(stage: StageName, folder: Path, url: str | None) -> Metadata:
+    """The artefact's own pages as files, its run in MLflow, and the report there, where a browser can open it."""
+    links: Metadata = {page.stem: {"type": "path", "raw_value": str(page)} for page in sorted(folder.glob("*.html"))}
+    if url:
+        links["mlflow_run"] = {"type": "url", "raw_value": url}
+        if stage == "evaluation_reports":
+            links["report_in_mlflow"] = {"type": "url", "raw_value": f"{url}/artifacts/report.html"}
+    return links
+
+
+def _hashes(entry: Mapping[str, Any]) -> Metadata:
+    """The artefact's own hash, and those of the artefacts that it was made from."""
+    made_from = {dep["path"]: dep["md5"] for dep in entry["deps"] if dep["md5"].endswith(".dir")}
+    texts = {
+        "dvc_hash": output_hash(dict(entry)),
+        **{f"dvc_hash_of.{Path(path).name}": md5 for path, md5 in made_from.items()},
+    }
+    return {name: {"type": "text", "raw_value": text} for name, text in texts.items()}
+
+
+def _rows(stage: StageName, folder: Path) -> Metadata:
+    """Rows of every table, from the files' footers."""
+    import pyarrow.parquet as pq
+
+    rows = {file.name: pq.read_metadata(file).num_rows for file in sorted(folder.glob("*.parquet"))}
+    counts = {f"rows.{name.removesuffix('.parquet')}": count for name, count in rows.items()}
+    if stage in _MAIN_TABLES:
+        counts["dagster/row_count"] = rows[_MAIN_TABLES[stage]]
+    return {name: {"type": "int", "raw_value": count} for name, count in counts.items()}
 
 
 def _numbers(report: dict[str, Any]) -> Metadata:
@@ -50,26 +99,28 @@ def _numbers(report: dict[str, Any]) -> Metadata:
     }
 
 
+def _metrics(folder: Path) -> Metadata:
+    """NDCG@10 of every system as a number of its own: Dagster plots those over time."""
+    metrics = folder / "metrics.json"
+    systems = systems_of(read_json(metrics)) if metrics.is_file() else {}
+    return {
+        f"ndcg@10.{name}": {"type": "float", "raw_value": values["ndcg@10"]["mean"]} for name, values in systems.items()
+    }
+
+
 def _pages(stage: StageName, folder: Path) -> Iterator[tuple[str, str]]:
-    metrics, curve, episodes = (folder / name for name in ("metrics.json", "curve.parquet", "episodes.parquet"))
+    metrics, episodes = (folder / name for name in ("metrics.json", "episodes.parquet"))
+    drawn = picture(stage, folder)
+    if drawn:
+        yield "picture", drawn
     if metrics.is_file():
-        yield "results", results_table(_systems(read_json(metrics)))
-    if curve.is_file():
-        yield "curve", _plot(curve)
+        yield "results", results_table(systems_of(read_json(metrics)))
     if episodes.is_file():
         yield from _episodes(episodes)
     if (folder / REJECTED).is_file():
         yield "rejected", _rejected(read_json(folder / REJECTED))
     if stage in _HEADS:
         yield "first_rows", _head(folder / _HEADS[stage])
-
-
-def _systems(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Metrics by system on all test samples; the baselines' file has more beside these."""
-    if "systems" in metrics:
-        return dict(metrics["systems"])
-    tables = metrics["slices"]["test"]["ranked"]["candidates"]["systems"]
-    return {name: groups["all"] for name, groups in tables.items()}
 
 
 def _head(table: Path) -> str:
@@ -111,24 +162,3 @@ def _rejected(reasons: dict[str, dict[str, int]]) -> str:
 def _words(turn: dict[str, Any]) -> str:
     calls = [json.dumps(call.get("function", call), ensure_ascii=False) for call in turn.get("tool_calls") or ()]
     return "\n".join([str(turn.get("content") or ""), *calls]).strip()
-
-
-def _plot(curve: Path) -> str:
-    """Loss, reward and what else a training wrote over its steps, as an image inside the page."""
-    import polars as pl
-    from matplotlib.figure import Figure
-
-    frame = pl.read_parquet(curve)
-    names = frame["name"].unique(maintain_order=True).to_list()[:MAX_PANELS]
-    figure = Figure(figsize=(3 * len(names), 2.2), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        points = frame.filter(pl.col("name") == name).sort("step")
-        axes.plot(points["step"], points["value"])
-        axes.set_title(name, fontsize=9)
-        axes.set_xlabel("step", fontsize=8)
-        axes.tick_params(labelsize=7)
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=70)
-    if image.tell() > MAX_PLOT_BYTES:
-        return f"The plot has {image.tell()} bytes, too many for this page: see the MLflow run."
-    return f"![{', '.join(names)}](data:image/png;base64,{base64.b64encode(image.getvalue()).decode()})"

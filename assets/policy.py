@@ -1,10 +1,16 @@
 """The agent, from a policy that has seen nothing to one trained on its own ranking mistakes, and its LLM rivals."""
 
+from datetime import timedelta
+
+from dagster import FreshnessPolicy
+
 from assets.data import raw_data, validated_splits
 from assets.retrieval import sasrec_embeddings
 from assets.stage import TRAINING_POOL, stage_asset
 
 _MODEL = {"pytorch", "huggingface", "safetensors"}
+MONTHLY = FreshnessPolicy.time_window(warn_window=timedelta(days=29), fail_window=timedelta(days=57))
+"""Not weekly, as data: a week without new rows retrains nothing."""
 
 base_policy = stage_asset("base_policy", group="policy", kinds=_MODEL, reads=[raw_data], pool=TRAINING_POOL)
 expert_episodes = stage_asset(
@@ -37,6 +43,7 @@ ppr_model = stage_asset(
     kinds=_MODEL,
     reads=[grpo_model, preference_pairs, validated_splits, sasrec_embeddings],
     pool=TRAINING_POOL,
+    freshness=MONTHLY,
 )
 llm_baselines = stage_asset(
     "llm_baselines",

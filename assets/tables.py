@@ -12,6 +12,14 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
+def systems_of(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the metrics by system on all test samples; the baselines' file has more beside these."""
+    if "systems" in metrics:
+        return dict(metrics["systems"])
+    tables = metrics["slices"]["test"]["ranked"]["candidates"]["systems"]
+    return {name: groups["all"] for name, groups in tables.items()}
+
+
 def results_table(systems: dict[str, Any]) -> str:
     """Return one row per system, means with their intervals."""
     rows = [[name, *(_interval(values[column]) for column in RESULT_COLUMNS)] for name, values in systems.items()]

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dagster import DagsterEvent, DagsterEventType, DagsterInstance, RunsFilter
+from dagster._utils.error import SerializableErrorInfo
 from rich.console import Console
 
 SECONDS_BETWEEN_LOOKS = 1.0
+_FAILURE = "dagster._core.definitions.events.Failure: "
 
 
 class Follower:
@@ -38,6 +40,10 @@ class Follower:
             self._say(f"[bold]{step}[/bold] started")
         elif event.event_type == DagsterEventType.STEP_SUCCESS:
             self._say(f"[bold]{step}[/bold] [green]finished[/green] in {time - self._started[step]:.0f} s")
+        elif event.event_type == DagsterEventType.STEP_UP_FOR_RETRY:
+            self._say(f"[bold]{step}[/bold] [yellow]ended early[/yellow]: {retry_words(event)}")
+        elif event.event_type == DagsterEventType.STEP_RESTARTED:
+            self._say(f"[bold]{step}[/bold] is tried again")
         elif event.event_type == DagsterEventType.STEP_FAILURE:
             self._say(f"[bold]{step}[/bold] [red]failed[/red]")
             self._console.print(failure_words(event), style="red", markup=False, highlight=False, soft_wrap=True)
@@ -58,12 +64,21 @@ def failure_words(event: DagsterEvent) -> str:
     data = event.step_failure_data
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description
-    error = data.error
-    while error and error.cause:
+    return _words(data.error)
+
+
+def retry_words(event: DagsterEvent) -> str:
+    """Return why a step is to be tried again; when the run is being stopped, it is not."""
+    return _words(event.step_retry_data.error)
+
+
+def _words(error: SerializableErrorInfo | None) -> str:
+    """The innermost cause, which is the one that says something; of a failure of ours, its words."""
+    while error and error.cause and not error.message.startswith(_FAILURE):
         error = error.cause
     if error and error.cls_name == "DagsterExecutionInterruptedError":
         return "stopped by a signal"
-    return error.message.strip() if error else "no reason was recorded"
+    return error.message.strip().removeprefix(_FAILURE) if error else "no reason was recorded"
 
 
 @contextmanager

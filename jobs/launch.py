@@ -17,10 +17,12 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._utils.interrupts import setup_interrupt_handlers
 from rich.console import Console
 
-from assets.child import die_with_parent
+from assets.child_process import die_with_parent
+from jobs.asset_jobs import ASSET_JOBS
 from jobs.definitions import defs
 from jobs.follow import Follower, following
 from recops import environment
+from recops.errors import InputError
 from recops.stage import STAGE_NAMES
 from recops.versioning import CODE_ROOT
 
@@ -33,7 +35,7 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 def main() -> int:
     """Execute the job; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m jobs.launch", description=__doc__)
-    parser.add_argument("job", choices=["full_pipeline", "evaluate"])
+    parser.add_argument("job", choices=list(ASSET_JOBS))
     parser.add_argument("recipe")
     parser.add_argument("--from", dest="first", choices=STAGE_NAMES, help="this stage and what follows from it")
     arguments = parser.parse_args()
@@ -74,17 +76,25 @@ def _execute(instance: DagsterInstance, console: Console, job: str, recipe: str,
             instance,
             run_config=_QUIET,
             tags=tags,
-            asset_selection=selected_keys(first),
+            asset_selection=selected_keys(job, first),
         )
     return result.success
 
 
-def selected_keys(first: str | None) -> list[AssetKey] | None:
-    """Return the assets from `first` downwards, or None for all of the job's."""
+def selected_keys(job: str, first: str | None) -> list[AssetKey] | None:
+    """Return the assets of a job from `first` downwards, or None for all of them.
+
+    Raises:
+        InputError: the job has none of them.
+    """
     if first is None:
         return None
-    selection = AssetSelection.assets(first).downstream()
-    return sorted(selection.resolve(defs.resolve_asset_graph()))
+    selection = AssetSelection.assets(first).downstream() & ASSET_JOBS[job].selection
+    keys = sorted(selection.resolve(defs.resolve_asset_graph()))
+    if not keys:
+        step = "Leave --job out, or name a stage of the job."
+        raise InputError("--from", found=f"{first}, after which {job} has nothing", expected="a stage", next_step=step)
+    return keys
 
 
 def end_dead_runs(instance: DagsterInstance) -> None:

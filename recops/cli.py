@@ -56,6 +56,7 @@ console = Console()
 
 StudyArgument = Annotated[str, typer.Argument(help="A file of studies/, without its ending.")]
 MeasuredSlice = Literal["valid", "test"]
+JobName = Literal["full_pipeline", "refresh_data", "train_agent", "evaluate"]
 PolicyOption = Annotated[StageName, typer.Option(help="The stage whose policy answers.")]
 RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="A file of recipes/, without its ending.")]
 
@@ -64,20 +65,22 @@ RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="A file of rec
 def run(
     recipe: RecipeOption = "embedded",
     first: Annotated[StageName | None, typer.Option("--from", help="Only this stage and what follows from it.")] = None,
+    job: Annotated[JobName, typer.Option(help="The data, the agent or the evaluation alone.")] = "full_pipeline",
 ) -> None:
-    """Materialize every asset of a recipe through Dagster, then print the table of results."""
+    """Materialize every asset of a recipe, or those of a job, through Dagster; then print the table of results."""
     root = project_root()
     load_recipe(Layout(root, recipe).recipe_file)
     dvc_executable()  # before hours of training, not after
     if record_recipe(root, recipe):
         console.print(f"params.yaml and dvc.yaml now hold the recipe {recipe}: commit both.", highlight=False)
-    code = _launch(["full_pipeline", recipe, *(["--from", first] if first else [])])
+    code = _launch([job, recipe, *(["--from", first] if first else [])])
     if code:
         verb = "was stopped" if code == EXIT_INTERRUPTED else "failed"
-        again = f"recops run --recipe {recipe} --from STAGE"
+        again = f"recops run --recipe {recipe} {'' if job == 'full_pipeline' else f'--job {job} '}--from STAGE"
         console.print(f"The run {verb}. Go on where it ended: {again}", highlight=False, soft_wrap=True)
         raise typer.Exit(code)
-    print_results(console, root, recipe)
+    if job in ("full_pipeline", "evaluate"):
+        print_results(console, root, recipe)
 
 
 @app.command()

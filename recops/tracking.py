@@ -97,6 +97,12 @@ def run_url(root: Path, run_id: str) -> str:
     return f"http://127.0.0.1:{MLFLOW_PORT}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
+def find_run(root: Path, experiment: str, *, stage: str, fingerprint: str) -> str | None:
+    """Return the id of the newest finished run that made an artefact, None where this store knows none."""
+    runs = _runs(root, experiment, f"tags.stage = '{stage}' and tags.fingerprint = '{fingerprint}'")
+    return str(runs[0].info.run_id) if runs else None
+
+
 def log_version(root: Path, run_id: str, lock_entry: Mapping[str, Any]) -> None:
     """Attach what dvc.lock says about a finished run's stage, and tag the run with its output's hash."""
     client = open_client(root)
@@ -106,9 +112,9 @@ def log_version(root: Path, run_id: str, lock_entry: Mapping[str, Any]) -> None:
 
 def accept_run(root: Path, experiment: str, *, stage: str, fingerprint: str) -> None:
     """Mark the newest finished run that made an artefact as accepted: later versions are compared with it."""
-    runs = _runs(root, experiment, f"tags.stage = '{stage}' and tags.fingerprint = '{fingerprint}'")
-    if runs:
-        open_client(root).set_tag(runs[0].info.run_id, "accepted", "true")
+    run_id = find_run(root, experiment, stage=stage, fingerprint=fingerprint)
+    if run_id:
+        open_client(root).set_tag(run_id, "accepted", "true")
 
 
 def last_accepted(root: Path, experiment: str, *, stage: str, fingerprint: str, file: str) -> Any:

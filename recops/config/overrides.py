@@ -32,6 +32,14 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
     return overrides
 
 
+def recipe_value(recipe: Recipe, key: str) -> Any:
+    """Return the value of a dotted key that `overridden` has accepted, as plain data."""
+    value: Any = recipe.model_dump(mode="json")
+    for step in key.split("."):
+        value = value[step]
+    return value
+
+
 def overridden(recipe: Recipe, overrides: Mapping[str, Any], *, where: Path) -> Recipe:
     """Return the recipe with other values, checked like one that was read from `where`.
 

@@ -2,13 +2,21 @@
 
 import subprocess
 import sys
-from typing import Any
+import tomllib
+from typing import Any, get_args
 
+import pytest
 import yaml
-from dagster import AssetKey, build_schedule_context
+from dagster import AssetKey
 
+from jobs.ablations import StudyName
+from jobs.asset_jobs import ASSET_JOBS
 from jobs.definitions import defs
+from jobs.launch import selected_keys
+from jobs.trial import RecipeName, ThroughStage
+from recops.cli import JobName
 from recops.dvc_file import dvc_file_text, recorded_recipes
+from recops.errors import InputError
 from recops.readme import mermaid_block, tree_block
 from recops.stage import STAGE_NAMES, STAGES
 from tests.pipeline.project import CHECKOUT
@@ -105,19 +113,50 @@ def test_the_checks_of_the_splits_stop_what_follows() -> None:
     }
 
 
-def test_jobs_cover_the_graph_and_the_evaluation() -> None:
-    jobs = {name: defs.resolve_job_def(name) for name in ("full_pipeline", "evaluate")}
+def test_jobs_cover_the_graph_and_its_parts() -> None:
     selected = {
-        name: {key.to_user_string() for key in job.asset_layer.selected_asset_keys} for name, job in jobs.items()
+        name: {key.to_user_string() for key in defs.resolve_job_def(name).asset_layer.selected_asset_keys}
+        for name in ASSET_JOBS
     }
     assert selected["full_pipeline"] == set(STAGE_NAMES)
+    assert selected["refresh_data"] == {"raw_data", "validated_splits"}
     assert selected["evaluate"] == {"baselines", "evaluation_reports"}
+    assert selected["train_agent"] == set(STAGE_NAMES) - selected["refresh_data"] - selected["evaluate"]
 
 
-def test_the_weekly_schedule_asks_for_every_recorded_recipe() -> None:
-    schedule = defs.resolve_schedule_def("weekly_retraining")
-    requests = schedule.evaluate_tick(build_schedule_context(repository_def=defs.get_repository_def())).run_requests
-    assert [request.partition_key for request in requests or []] == recorded_recipes(CHECKOUT)
+def test_the_command_line_knows_the_jobs_over_assets() -> None:
+    assert set(get_args(JobName)) == set(ASSET_JOBS)
+
+
+def test_from_is_cut_to_the_job_and_must_be_in_it() -> None:
+    assert [key.to_user_string() for key in selected_keys("train_agent", "ppr_model") or []] == ["ppr_model"]
+    with pytest.raises(InputError, match="after which refresh_data has nothing"):
+        selected_keys("refresh_data", "ppr_model")
+
+
+def test_the_launchpad_offers_every_recipe_stage_and_study() -> None:
+    offered = {name: [one.name for one in kind] for name, kind in (("recipe", RecipeName), ("stage", ThroughStage))}
+    assert offered["recipe"] == sorted(path.stem for path in (CHECKOUT / "recipes").glob("*.yaml"))
+    assert offered["stage"] == list(STAGE_NAMES)
+    assert [one.name for one in StudyName] == sorted(path.stem for path in (CHECKOUT / "studies").glob("*.yaml"))
+
+
+def test_data_and_the_final_model_have_a_time_after_which_they_are_stale() -> None:
+    graph = defs.resolve_asset_graph()
+    policies = {name: graph.get(AssetKey(name)).freshness_policy for name in STAGE_NAMES}
+    assert {name for name, policy in policies.items() if policy} == {"raw_data", "validated_splits", "ppr_model"}
+
+
+def test_what_listens_by_itself_is_only_what_starts_nothing_unasked() -> None:
+    states = {one.name: one.default_status.value for one in defs.sensors or ()}
+    assert states == {"new_raw_data": "STOPPED", "retrain": "RUNNING", "failed_runs": "RUNNING"}
+    assert defs.resolve_schedule_def("weekly_retraining").default_status.value == "STOPPED"
+
+
+def test_dg_and_the_workspace_file_name_the_same_code_location() -> None:
+    settings = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["dg"]["project"]
+    [location] = yaml.safe_load((CHECKOUT / "workspace.yaml").read_text(encoding="utf-8"))["load_from"]
+    assert settings["code_location_target_module"] == location["python_module"]
 
 
 def test_loading_the_code_location_imports_nothing_heavy() -> None:

@@ -72,23 +72,33 @@ def _runs_a_stage(process: psutil.Process) -> bool:
         return False
 
 
-def test_a_killed_step_takes_its_stage_with_it_and_the_next_run_is_free(project: Project) -> None:
+def test_a_killed_step_takes_its_stage_with_it_and_is_tried_again_from_its_checkpoint(project: Project) -> None:
     layout = Layout(project.root, RECIPE)
     process = project.start("python", "-m", "recops.cli", "run", "--recipe", RECIPE)
-    wait_until(lambda: layout.checkpoints("base_policy").is_dir())
+    wait_until(lambda: [*layout.checkpoints("base_policy").glob("*/base.pt")])
     stages = stages_of(process)
     for step in [stage.parent() for stage in stages]:
         assert step is not None
         step.send_signal(signal.SIGKILL)
     _, alive = psutil.wait_procs(stages, timeout=60)
     assert not alive
-    process.communicate(timeout=600)
-    assert process.returncode == 1
     assert not layout.artefact("base_policy").exists()
+    wait_until(lambda: (layout.artefact("base_policy") / "manifest.json").is_file())
+    process.send_signal(signal.SIGINT)
+    words, _ = process.communicate(timeout=600)
+    assert process.returncode == 130
+    assert "base_policy is tried again" in words
+    assert len(runs_of_base_policy(project)) == 1, "the second attempt went on in the first one's run"
     again = project.run("python", "-m", "recops.cli", "run", "--recipe", RECIPE, "--from", "ppr_model", check=False)
     assert again.returncode == 1
     assert "ppr_model: " in again.stdout
     assert "found no manifest" in again.stdout
+
+
+def runs_of_base_policy(project: Project) -> list[object]:
+    client = MlflowClient(tracking_uri=store_uri(project.root))
+    [experiment] = [one for one in client.search_experiments() if one.name == RECIPE]
+    return list(client.search_runs([experiment.experiment_id], filter_string="tags.stage = 'base_policy'"))
 
 
 def test_a_signal_to_the_run_stops_the_stage_and_a_second_one_kills_it(project: Project) -> None:

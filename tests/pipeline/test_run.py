@@ -72,7 +72,27 @@ def test_dagsters_data_version_is_dvcs_hash(finished: FinishedRun, monkeypatch: 
             assert materialization is not None
             assert materialization.partition == RECIPE
             assert (materialization.tags or {})["dagster/data_version"] == output_hash(locked_stage(root, name, RECIPE))
-            assert {"artefact", "mlflow_run", "bytes"} <= materialization.metadata.keys()
+            _check_metadata(name, materialization.metadata, locked_stage(root, name, RECIPE))
+
+
+def _check_metadata(name: StageName, metadata: Any, entry: dict[str, Any]) -> None:
+    """Links, hashes and a picture on every asset; counts, numbers and tables where there are such."""
+    assert metadata["mlflow_run"].value.startswith("http://127.0.0.1:5000/#/experiments/")
+    assert metadata["dvc_hash"].value == output_hash(entry)
+    assert {f"dvc_hash_of.{read}" for read in STAGES[name].reads} <= metadata.keys()
+    assert metadata["bytes"].value > 0
+    assert metadata["picture"].value.startswith("![")
+    assert "data:image/png;base64," in metadata["picture"].value
+    if name not in ("base_policy", "sft_checkpoint", "grpo_model", "ppr_model", "llm_baselines"):
+        assert metadata["dagster/row_count"].value > 0
+    else:
+        assert metadata["rows.curve"].value > 0
+    if name in ("baselines", "evaluation_reports"):
+        assert 0 < metadata["ndcg@10.lambdamart"].value < 1
+        assert "| lambdamart |" in metadata["results"].value
+    if name == "evaluation_reports":
+        assert Path(metadata["report"].value).is_file()
+        assert metadata["report_in_mlflow"].value == f"{metadata['mlflow_run'].value}/artifacts/report.html"
 
 
 def test_every_stage_has_one_finished_mlflow_run_with_its_tags(finished: FinishedRun) -> None:

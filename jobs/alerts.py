@@ -1,0 +1,59 @@
+"""Tells a web hook of every run that failed: whatever can take a JSON body, such as a chat's incoming hook."""
+
+import http
+import os
+from typing import Any
+
+import requests
+from dagster import DefaultSensorStatus, RunFailureSensorContext, SkipReason, run_failure_sensor
+
+from jobs.follow import failure_words
+from jobs.ui import DAGSTER_PORT, HOST
+
+WEBHOOK = "RECOPS_WEBHOOK_URL"
+_SECONDS_TO_ANSWER = 10.0
+
+
+class WebhookError(Exception):
+    """The hook did not take the message. Says nothing of its address, which often holds a secret."""
+
+
+@run_failure_sensor(default_status=DefaultSensorStatus.RUNNING)
+def failed_runs(context: RunFailureSensorContext) -> SkipReason | None:
+    """Post run, job, recipe and the reason of each failed step to the address in RECOPS_WEBHOOK_URL, if it is set."""
+    address = os.environ.get(WEBHOOK)
+    if not address:
+        return SkipReason(f"{WEBHOOK} is not set: nobody is told of run {context.dagster_run.run_id[:8]}.")
+    post(address, failure_message(context))
+    return None
+
+
+def failure_message(context: RunFailureSensorContext) -> dict[str, Any]:
+    """Return what is posted: `text` for a person, as chats show it, and the same as fields for programs."""
+    run = context.dagster_run
+    recipe = run.tags.get("dagster/partition") or run.tags.get("recipe")
+    steps = {event.step_key or "": failure_words(event) for event in context.get_step_failure_events()}
+    reasons = [f"{step}: {reason}" for step, reason in steps.items()] or [context.failure_event.message or "no reason"]
+    title = f"{run.job_name}{f' of {recipe}' if recipe else ''} failed"
+    return {
+        "text": "\n".join([title, *reasons]),
+        "run_id": run.run_id,
+        "job": run.job_name,
+        "recipe": recipe,
+        "failed_steps": steps,
+        "url": f"http://{HOST}:{DAGSTER_PORT}/runs/{run.run_id}",
+    }
+
+
+def post(address: str, message: dict[str, Any]) -> None:
+    """Send a message as JSON.
+
+    Raises:
+        WebhookError: nobody answers, or the answer is not 2xx.
+    """
+    try:
+        answer = requests.post(address, json=message, timeout=_SECONDS_TO_ANSWER, allow_redirects=False)
+    except requests.RequestException as error:
+        raise WebhookError(f"the address in {WEBHOOK} cannot be reached ({type(error).__name__})") from None
+    if answer.status_code // 100 != http.HTTPStatus.OK // 100:
+        raise WebhookError(f"the address in {WEBHOOK} answered {answer.status_code}")

@@ -1,0 +1,113 @@
+"""A failed run is told to a web hook: a real run, and a real server on the loopback address."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from dagster import (
+    DagsterInstance,
+    Failure,
+    RunFailureSensorContext,
+    SkipReason,
+    build_run_status_sensor_context,
+    job,
+    op,
+)
+
+from jobs.alerts import WEBHOOK, WebhookError, failed_runs
+
+
+class Hook(HTTPServer):
+    """Keeps what was posted; answers with `status`."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.status = 204
+        self.posted: list[Any] = []
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/hook/secret"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Hook
+
+    def do_POST(self) -> None:
+        assert self.headers["Content-Type"] == "application/json"
+        self.server.posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
+    server = Hook()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv(WEBHOOK, server.address)
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@op
+def read() -> None:
+    raise Failure("raw_data: events.csv: found no such file", allow_retries=False)
+
+
+@job(tags={"dagster/partition": "embedded"})
+def refresh() -> None:
+    read()
+
+
+@pytest.fixture
+def failure() -> Iterator[RunFailureSensorContext]:
+    with DagsterInstance.ephemeral() as instance:
+        result = refresh.execute_in_process(instance=instance, raise_on_error=False)
+        yield build_run_status_sensor_context(
+            sensor_name="failed_runs",
+            dagster_event=result.get_run_failure_event(),
+            dagster_instance=instance,
+            dagster_run=result.dagster_run,
+        ).for_run_failure()
+
+
+def test_the_hook_gets_run_recipe_and_reason(hook: Hook, failure: RunFailureSensorContext) -> None:
+    assert failed_runs(failure) is None
+    [message] = hook.posted
+    assert message["text"] == "refresh of embedded failed\nread: raw_data: events.csv: found no such file"
+    assert (message["run_id"], message["job"], message["recipe"]) == (failure.dagster_run.run_id, "refresh", "embedded")
+    assert message["failed_steps"] == {"read": "raw_data: events.csv: found no such file"}
+    assert message["url"] == f"http://127.0.0.1:3000/runs/{failure.dagster_run.run_id}"
+
+
+def test_without_an_address_nobody_is_told(failure: RunFailureSensorContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(WEBHOOK, raising=False)
+    skipped = failed_runs(failure)
+    assert isinstance(skipped, SkipReason)
+    assert WEBHOOK in str(skipped.skip_message)
+
+
+def test_a_hook_that_refuses_fails_the_tick_and_its_address_is_not_told(
+    hook: Hook, failure: RunFailureSensorContext
+) -> None:
+    hook.status = 403
+    with pytest.raises(WebhookError, match="answered 403") as raised:
+        failed_runs(failure)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_hook_that_nobody_answers_fails_the_tick_and_its_address_is_not_told(
+    failure: RunFailureSensorContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(WEBHOOK, "http://127.0.0.1:9/hook/secret")
+    with pytest.raises(WebhookError, match="cannot be reached") as raised:
+        failed_runs(failure)
+    assert "secret" not in str(raised.value)
+    assert raised.value.__suppress_context__
