@@ -8,9 +8,10 @@ import requests
 from dagster import DefaultSensorStatus, RunFailureSensorContext, SkipReason, run_failure_sensor
 
 from jobs.follow import failure_words
-from jobs.ui import DAGSTER_PORT, HOST
+from jobs.ui import DAGSTER_PORT, DAGSTER_URL, HOST
 
 WEBHOOK = "RECOPS_WEBHOOK_URL"
+_DEFAULT_URL = f"http://{HOST}:{DAGSTER_PORT}"
 _SECONDS_TO_ANSWER = 10.0
 
 
@@ -41,7 +42,7 @@ def failure_message(context: RunFailureSensorContext) -> dict[str, Any]:
         "job": run.job_name,
         "recipe": recipe,
         "failed_steps": steps,
-        "url": f"http://{HOST}:{DAGSTER_PORT}/runs/{run.run_id}",
+        "url": f"{os.environ.get(DAGSTER_URL, _DEFAULT_URL)}/runs/{run.run_id}",
     }
 
 

@@ -11,7 +11,7 @@ from assets.child_process import run_reported
 from assets.differences import results_beside
 from assets.facts import stage_metadata
 from recops.paths import Layout, project_root
-from recops.tracking import find_run, run_url
+from recops.tracking import run_that_made, run_url
 from recops.trials import TrialStage, run_trial
 
 
@@ -29,7 +29,7 @@ def run(pipes: PipesContext) -> None:
 
 
 def _metadata(root: Path, recipe: str, made: TrialStage) -> dict[str, Any]:
-    run_id = find_run(root, recipe, stage=made.name, fingerprint=made.fingerprint)
+    run_id = run_that_made(root, recipe, stage=made.name, fingerprint=made.fingerprint)
     own = Layout(root, recipe).artefact(made.name)
     return {
         "trial": {"type": "bool", "raw_value": True},

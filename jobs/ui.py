@@ -13,9 +13,10 @@ from rich.console import Console
 
 from recops import environment
 from recops.paths import project_root
-from recops.tracking import MLFLOW_PORT, prepare_store, store_uri
+from recops.tracking import MLFLOW_PORT, MLFLOW_URL, prepare_store, store_uri
 
 DAGSTER_PORT = 3000
+DAGSTER_URL = "RECOPS_DAGSTER_URL"
 HOST = "127.0.0.1"
 """Neither server asks who calls: it must not be reachable from other machines."""
 SECONDS_TO_START = 120.0
@@ -33,6 +34,9 @@ def main() -> int:
     parser.add_argument("--mlflow-port", type=int, default=MLFLOW_PORT)
     arguments = parser.parse_args()
     environment.prepare()
+    # What the daemon starts writes links: they must lead to these servers, whatever their ports.
+    os.environ[MLFLOW_URL] = f"http://{HOST}:{arguments.mlflow_port}"
+    os.environ[DAGSTER_URL] = f"http://{HOST}:{arguments.dagster_port}"
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     servers: list[subprocess.Popen[bytes]] = []

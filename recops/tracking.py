@@ -13,6 +13,8 @@ from recops.errors import InputError
 MLFLOW_DATABASE = "mlflow.db"
 MLFLOW_ARTIFACTS = "mlartifacts"
 MLFLOW_PORT = 5000
+MLFLOW_URL = "RECOPS_MLFLOW_URL"
+"""Variable of the environment in which `make ui` tells the processes that it starts where MLflow's pages are."""
 
 
 class Tracker(Protocol):
@@ -92,12 +94,19 @@ def prepare_store(root: Path, experiment: str) -> str:
 
 
 def run_url(root: Path, run_id: str) -> str:
-    """Return the address of a run in the MLflow server that `make ui` starts."""
+    """Return the address of a run in a browser."""
     experiment_id = open_client(root).get_run(run_id).info.experiment_id
-    return f"http://127.0.0.1:{MLFLOW_PORT}/#/experiments/{experiment_id}/runs/{run_id}"
+    return f"{server_url()}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
-def find_run(root: Path, experiment: str, *, stage: str, fingerprint: str) -> str | None:
+def server_url() -> str:
+    """Return the address of MLflow's pages: of `make ui` with the port that it was given, or of a shared server."""
+    shared = os.environ.get("MLFLOW_TRACKING_URI", "")
+    default = shared.rstrip("/") if shared.startswith(("http://", "https://")) else f"http://127.0.0.1:{MLFLOW_PORT}"
+    return os.environ.get(MLFLOW_URL, default)
+
+
+def run_that_made(root: Path, experiment: str, *, stage: str, fingerprint: str) -> str | None:
     """Return the id of the newest finished run that made an artefact, None where this store knows none."""
     runs = _runs(root, experiment, f"tags.stage = '{stage}' and tags.fingerprint = '{fingerprint}'")
     return str(runs[0].info.run_id) if runs else None
@@ -112,7 +121,7 @@ def log_version(root: Path, run_id: str, lock_entry: Mapping[str, Any]) -> None:
 
 def accept_run(root: Path, experiment: str, *, stage: str, fingerprint: str) -> None:
     """Mark the newest finished run that made an artefact as accepted: later versions are compared with it."""
-    run_id = find_run(root, experiment, stage=stage, fingerprint=fingerprint)
+    run_id = run_that_made(root, experiment, stage=stage, fingerprint=fingerprint)
     if run_id:
         open_client(root).set_tag(run_id, "accepted", "true")
 

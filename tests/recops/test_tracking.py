@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from recops.tracking import log_version, prepare_store, run_url, store_uri, tracked_run
+from recops.tracking import (
+    MLFLOW_URL,
+    log_version,
+    prepare_store,
+    run_that_made,
+    run_url,
+    server_url,
+    store_uri,
+    tracked_run,
+)
 
 
 def start(root: Path, resume: str | None = None):
@@ -88,3 +97,27 @@ def test_processes_that_start_side_by_side_share_one_experiment(tmp_path: Path) 
     with context.Pool(2) as pool:
         found = pool.starmap(prepare_store, [(tmp_path, "tiny")] * 2)
     assert len(set(found)) == 1
+
+
+def test_links_lead_to_the_servers_that_were_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (MLFLOW_URL, "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    assert server_url() == "http://127.0.0.1:5000"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////somewhere/mlflow.db")
+    assert server_url() == "http://127.0.0.1:5000"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.shop.example/")
+    assert server_url() == "https://mlflow.shop.example"
+    monkeypatch.setenv(MLFLOW_URL, "http://127.0.0.1:5050")
+    assert server_url() == "http://127.0.0.1:5050"
+
+
+def test_the_run_that_made_an_artefact_is_the_newest_finished_one(root: Path) -> None:
+    tags = {"stage": "raw_data", "fingerprint": "abc"}
+    made = [_finished(root, tags) for _ in range(2)]
+    assert run_that_made(root, "tiny", stage="raw_data", fingerprint="abc") == made[-1]
+    assert run_that_made(root, "tiny", stage="raw_data", fingerprint="other") is None
+
+
+def _finished(root: Path, tags: dict[str, str]) -> str:
+    with tracked_run(root, experiment="tiny", name="raw_data", parameters={}, tags=tags, resume=None) as tracker:
+        return tracker.run_id
