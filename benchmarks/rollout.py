@@ -87,7 +87,7 @@ def play_in_trl(
     from trl import GRPOConfig, GRPOTrainer
 
     from recops.agent.environment import environment_class
-    from recops.agent.prompts import task_messages
+    from recops.train.grpo import dataset_rows
 
     episodes: dict[int, Episode] = {}
     took: list[float] = []
@@ -107,15 +107,6 @@ def play_in_trl(
         return [0.0 for _ in completions]
 
     toolbox.evidence.prepare([task.sample.sample_id for task in tasks])
-    rows = [
-        {
-            "prompt": task_messages(task, toolbox, agent),
-            "sample_id": task.sample.sample_id,
-            "candidates": list(task.candidates),
-            "direction": task.direction,
-        }
-        for task in tasks
-    ]
     with tempfile.TemporaryDirectory() as folder:
         arguments = GRPOConfig(
             output_dir=folder, max_steps=1, learning_rate=0.0, per_device_train_batch_size=len(tasks) * group,
@@ -127,7 +118,7 @@ def play_in_trl(
             model=copy.deepcopy(policy.model),
             reward_funcs=reward,
             args=arguments,
-            train_dataset=Dataset.from_list(rows),
+            train_dataset=Dataset.from_list(dataset_rows(tasks, toolbox, agent)),
             processing_class=policy.tokenizer,
             environment_factory=environment_class(toolbox, agent),
         ).train()

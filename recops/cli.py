@@ -5,21 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
-from recops import environment, interrupt
+from recops import environment, fetch, interrupt
 from recops.compare.commands import compare
 from recops.config.overrides import parse_overrides
 from recops.config.recipe import load_recipe
-from recops.data.download import download
-from recops.data.published import DEFAULT_FOLDER, PUBLISHED_AT, published_urls
-from recops.data.source_files import source_folder
 from recops.doctor import find_problems
 from recops.dvc_file import record_recipe, write_dvc_file
 from recops.errors import InputError
@@ -28,7 +23,7 @@ from recops.readme import write_readme_parts
 from recops.runner import run_stage
 from recops.stage import StageName
 from recops.stages import EXIT_BAD_INPUT, EXIT_INTERRUPTED
-from recops.studies.plan import load_study, study_folder
+from recops.studies import commands as study
 from recops.summary import (
     TABLE_WIDTH,
     markdown_table,
@@ -47,14 +42,11 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-fetch_app = typer.Typer(no_args_is_help=True, help="Download published data sets.")
-app.add_typer(fetch_app, name="fetch")
-study_app = typer.Typer(no_args_is_help=True, help="Comparisons over recipes, variants and training seeds.")
-app.add_typer(study_app, name="study")
 app.command()(compare)
+app.add_typer(fetch.app, name="fetch")
+app.add_typer(study.app, name="study")
 console = Console()
 
-StudyArgument = Annotated[str, typer.Argument(help="A file of studies/, without its ending.")]
 MeasuredSlice = Literal["valid", "test"]
 JobName = Literal["full_pipeline", "refresh_data", "train_agent", "evaluate"]
 PolicyOption = Annotated[StageName, typer.Option(help="The stage whose policy answers.")]
@@ -180,75 +172,6 @@ def tool(
     asked = ask(layout, load_recipe(layout.recipe_file), user, tool=name, arguments=json_object(arguments))
     console.print("\n".join(asked.candidates), style="dim", markup=False, highlight=False, soft_wrap=True)
     print(f"\n{asked.answer}")
-
-
-@fetch_app.command("amazon-reviews-2023")
-def fetch_amazon_reviews_2023(
-    category: Annotated[str, typer.Option("--category", help="As published, for example Musical_Instruments.")],
-    folder: Annotated[Path, typer.Option(help="Where the files are to lie.")] = Path(DEFAULT_FOLDER),
-    base_url: Annotated[str, typer.Option(help="The address above review_categories/.")] = PUBLISHED_AT,
-    reviews_sha256: Annotated[str | None, typer.Option(help="What the review file must have.")] = None,
-    meta_sha256: Annotated[str | None, typer.Option(help="What the meta file must have.")] = None,
-) -> None:
-    """Download reviews and meta of a category of Amazon Reviews 2023; an interrupted download goes on."""
-    target = source_folder(folder, project_root())
-    expected = {"reviews": reviews_sha256, "meta": meta_sha256}
-    names = {}
-    for part, url in published_urls(category, base_url).items():
-        fetched = download(url, target / url.rpartition("/")[2], sha256=expected[part])
-        names[part] = fetched.path.name
-        verb = "is there already" if fetched.was_there else "fetched"
-        console.print(
-            f"{fetched.path} {verb}: {fetched.num_bytes:,} bytes, SHA-256 {fetched.sha256}",
-            highlight=False,
-            soft_wrap=True,
-            markup=False,
-        )
-    source = f"{{kind: amazon_reviews_2023, folder: {target}, reviews: {names['reviews']}, meta: {names['meta']}}}"
-    console.print(f"In a recipe: raw_data: {{source: {source}}}", highlight=False, soft_wrap=True, markup=False)
-
-
-@study_app.command("run")
-def study_run(
-    name: StudyArgument,
-    recipe: Annotated[str | None, typer.Option("--recipe", "-r", help="Only this recipe.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Only this training seed.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Begin no cell after so many minutes.")] = None,
-) -> None:
-    """Measure the cells of a study that have no file yet; stopped, it goes on where it ended."""
-    from recops.studies.cells import run_cell
-
-    interrupt.install()
-    root = project_root()
-    study = load_study(root / "studies" / f"{name}.yaml")
-    wanted = [one for one in study.cells() if recipe in (None, one.recipe) and seed in (None, one.training_seed)]
-    if not wanted:
-        expected = f"of {', '.join(study.recipes)} and {', '.join(map(str, study.training_seeds))}"
-        step = "Name a recipe and a seed of the study."
-        raise InputError(name, found=f"no cell of recipe {recipe}, seed {seed}", expected=expected, next_step=step)
-    folder, began = study_folder(root, name), time.monotonic()
-    for number, cell in enumerate(wanted, start=1):
-        told = f"{number}/{len(wanted)} {cell.file}"
-        if (folder / cell.file).is_file():
-            console.print(f"{told}: there already", highlight=False, soft_wrap=True)
-            continue
-        if minutes is not None and time.monotonic() - began > 60 * minutes:
-            console.print(f"{told}: not begun, {minutes:g} minutes are over", highlight=False, soft_wrap=True)
-            break
-        console.print(f"{told}: measured, {run_cell(root, study, cell, folder)}", highlight=False, soft_wrap=True)
-
-
-@study_app.command("table")
-def study_table(name: StudyArgument) -> None:
-    """Write the page of a study from the cells that are there."""
-    from recops.studies.table import study_page
-
-    root = project_root()
-    path = study_folder(root, name).with_suffix(".md")
-    path.write_text(
-        study_page(load_study(root / "studies" / f"{name}.yaml"), study_folder(root, name)), encoding="utf-8"
-    )
-    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from typing import Any
 
 from recops.artifacts import MANIFEST, content_sha256, read_json, verify
 from recops.config.overrides import overridden
-from recops.config.recipe import load_recipe
+from recops.config.recipe import Recipe, load_recipe
 from recops.errors import InputError
 from recops.paths import Layout, TrialLayout
 from recops.runner import run_stage, stage_facts
@@ -51,8 +51,7 @@ def run_trial(
     Raises:
         InputError: a key or a value is wrong, or as `run_stage`.
     """
-    file = Layout(root, recipe_name).recipe_file
-    recipe = overridden(load_recipe(file), overrides, where=file)
+    recipe = trial_recipe(root, recipe_name, overrides)
     told = {f"override.{key}": str(value) for key, value in overrides.items()}
     places: dict[StageName, Path] = {}
     for name in stages_through(through):
@@ -66,6 +65,16 @@ def run_trial(
             run_stage(name, recipe=recipe, layout=layout, tags={"trial": "true", **told, **tags})
         origin = "run" if found is None else "earlier" if found == own else "recipe"
         yield TrialStage(name, places[name], fingerprint, origin)
+
+
+def trial_recipe(root: Path, recipe_name: str, overrides: Mapping[str, Any]) -> Recipe:
+    """Return a recipe with other values for some keys (dotted key -> value).
+
+    Raises:
+        InputError: the recipe, a key or a value is wrong.
+    """
+    file = Layout(root, recipe_name).recipe_file
+    return overridden(load_recipe(file), overrides, where=file)
 
 
 def stages_through(last: StageName) -> list[StageName]:

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
 from recops.config.agent import AgentConfig
 from recops.config.baselines import BaselinesConfig
@@ -20,12 +19,13 @@ from recops.config.policy import (
 )
 from recops.config.raw_data import RawDataConfig
 from recops.config.sasrec_embeddings import SasrecConfig
-from recops.config.section import RECIPE_NAME_PATTERN, Section
+from recops.config.section import RECIPE_NAME_PATTERN, NamedSection, parse_section, read_section
 from recops.config.validated_splits import ValidatedSplitsConfig
-from recops.errors import InputError
+
+_EXAMPLE = "recipes/embedded.yaml"
 
 
-class Recipe(Section):
+class Recipe(NamedSection):
     """Every setting of one pipeline. A section is named after its stage; the others are shared."""
 
     name: Annotated[str, Field(pattern=RECIPE_NAME_PATTERN)]
@@ -54,19 +54,7 @@ def load_recipe(path: Path) -> Recipe:
         InputError: the file is missing, is no YAML mapping, or a key is unknown, absent or out of range; all the wrong
             keys are named at once.
     """
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
-        raise InputError(path, found="no such file", expected="a recipe", next_step=f"Recipes there: {known}.")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(path, found=str(error), expected="YAML", next_step="Mend the syntax.") from error
-    if not isinstance(content, dict):
-        kind = type(content).__name__
-        raise InputError(
-            path, found=kind, expected="a mapping of sections", next_step="Start from recipes/embedded.yaml."
-        )
-    return parse_recipe(content, where=path)
+    return read_section(path, Recipe, example=_EXAMPLE)
 
 
 def parse_recipe(content: dict[str, Any], *, where: Path) -> Recipe:
@@ -75,19 +63,4 @@ def parse_recipe(content: dict[str, Any], *, where: Path) -> Recipe:
     Raises:
         InputError: as `load_recipe`.
     """
-    try:
-        recipe = TypeAdapter(Recipe).validate_python(content)
-    except ValidationError as error:
-        problems = "; ".join(_problem(part) for part in error.errors())
-        step = "Correct the keys; recipes/embedded.yaml shows every key that exists."
-        raise InputError(where, found=problems, expected="the keys and ranges of a recipe", next_step=step) from error
-    if recipe.name != where.stem:
-        step = "Rename the file or change `name`."
-        raise InputError(where, found=f"name: {recipe.name!r}", expected=f"name: {where.stem!r}", next_step=step)
-    return recipe
-
-
-def _problem(part: Any) -> str:
-    key = ".".join(str(step) for step in part["loc"])
-    found = "" if part["type"] == "missing" else f" (found {part['input']!r})"
-    return f"{key}: {part['msg']}{found}"
+    return parse_section(content, Recipe, where=where, example=_EXAMPLE)

@@ -16,19 +16,17 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recops.artifacts import content_sha256, read_json, write_json
-from recops.config.overrides import overridden
-from recops.config.recipe import Recipe, load_recipe
+from recops.config.recipe import Recipe
 from recops.data.samples import SampleStore, frozen_sha256
 from recops.errors import InputError
 from recops.evaluate.agent import chosen_samples, player_of, ranking_tasks
 from recops.evaluate.report import BASELINE_RANKINGS, baseline_systems
 from recops.evaluate.systems import System, agent_facts
 from recops.metrics import ABSENT
-from recops.paths import Layout
 from recops.retrieval.evidence import Evidence
 from recops.stage import StageName
 from recops.studies.plan import Cell, Study
-from recops.trials import TrialStage, run_trial
+from recops.trials import TrialStage, run_trial, trial_recipe
 from recops.versioning import git_commit
 
 SAMPLES = "samples.json"
@@ -58,8 +56,7 @@ def run_cell(root: Path, study: Study, cell: Cell, folder: Path) -> Path:
     overrides = {**study.variants[cell.variant].changes, "training_seed": cell.training_seed}
     tags = {"study": study.name, "variant": cell.variant}
     made = {stage.name: stage for stage in run_trial(root, cell.recipe, overrides, through=cell.stage, tags=tags)}
-    file = Layout(root, cell.recipe).recipe_file
-    recipe = overridden(load_recipe(file), overrides, where=file)
+    recipe = trial_recipe(root, cell.recipe, overrides)
     splits, sasrec = _splits_and_sasrec(root, cell, overrides, tags, made)
     evidence = Evidence.load(splits, sasrec, recipe.agent, recipe.seed)
     ids = chosen_samples(evidence.store, study.slice, _max_samples(recipe, study), recipe.seed)
@@ -72,9 +69,7 @@ def run_cell(root: Path, study: Study, cell: Cell, folder: Path) -> Path:
         "minutes": round((time.monotonic() - started) / 60, 1),
         "systems": {one.name: _content(one, recipe.agent.num_ranked) for one in systems},
     }
-    path = folder / cell.file
-    write_json(path.with_suffix(".partial"), content)
-    return path.with_suffix(".partial").rename(path)
+    return _write_whole(folder / cell.file, content)
 
 
 def read_cell(path: Path) -> dict[str, Measured]:
@@ -120,12 +115,18 @@ def _check_samples(
         "users": _text(users),
     }
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, now)
+        _write_whole(path, now)
     elif read_json(path) != now:
         found = f"other samples or candidates ({content_sha256(now)[:12]})"
         step = f"The data, its settings or the protocol changed: remove {path.parent} to measure all of it anew."
         raise InputError(path, found=found, expected="the samples of the cells before", next_step=step)
+
+
+def _write_whole(path: Path, content: Any) -> Path:
+    """Write a file that is there whole or not at all, for a study may be stopped anywhere."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path.with_suffix(".partial"), content)
+    return path.with_suffix(".partial").rename(path)
 
 
 def _systems(

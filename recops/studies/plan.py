@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from recops.config.section import RECIPE_NAME_PATTERN, Section
-from recops.errors import InputError
+from recops.config.section import RECIPE_NAME_PATTERN, NamedSection, Section, read_section
 from recops.stage import StageName
 
 Name = Annotated[str, Field(pattern=RECIPE_NAME_PATTERN)]
@@ -28,7 +26,7 @@ class Variant(Section):
     measured: Annotated[tuple[Measured, ...], Field(min_length=1)]
 
 
-class Study(Section):
+class Study(NamedSection):
     """A comparison.
 
     Attributes:
@@ -103,18 +101,4 @@ def load_study(path: Path) -> Study:
     Raises:
         InputError: the file is missing or no YAML, or a key is unknown, absent or wrong.
     """
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
-        raise InputError(path, found="no such file", expected="a study", next_step=f"Studies there: {known}.")
-    try:
-        study: Study = TypeAdapter(Study).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(path, found=str(error), expected="YAML", next_step="Mend the syntax.") from error
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors())
-        step = "Correct the keys; studies/method.yaml shows every key that exists."
-        raise InputError(path, found=problems, expected="the keys of a study", next_step=step) from error
-    if study.name != path.stem:
-        step = "Rename the file or change `name`."
-        raise InputError(path, found=f"name: {study.name!r}", expected=f"name: {path.stem!r}", next_step=step)
-    return study
+    return read_section(path, Study, example="studies/method.yaml")

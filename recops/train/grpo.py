@@ -148,15 +148,6 @@ def build_trainer(
     """Return TRL's trainer over `tasks`, with our advantages; checkpoints go to `folder`."""
     from datasets import Dataset
 
-    rows = [
-        {
-            "prompt": task_messages(task, toolbox, agent),
-            "sample_id": task.sample.sample_id,
-            "candidates": list(task.candidates),
-            "direction": task.direction,
-        }
-        for task in tasks
-    ]
     loop: TrlLoop | OwnLoop
     if config.tool_loop == "trl":
         loop = TrlLoop(toolbox, tokenizer, config, agent)
@@ -166,11 +157,24 @@ def build_trainer(
         model=model,
         reward_funcs=loop,
         args=_arguments(model, tokenizer, config, folder, seed=seed, agent=agent),
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=Dataset.from_list(dataset_rows(tasks, toolbox, agent)),
         processing_class=tokenizer,
         rules=config,
         **loop.trainer_arguments(),
     )
+
+
+def dataset_rows(tasks: Sequence[Task], toolbox: Toolbox, agent: AgentConfig) -> list[dict[str, Any]]:
+    """Return the tasks as rows of TRL's dataset: the prompt, and what `reset` of an environment is told."""
+    return [
+        {
+            "prompt": task_messages(task, toolbox, agent),
+            "sample_id": task.sample.sample_id,
+            "candidates": list(task.candidates),
+            "direction": task.direction,
+        }
+        for task in tasks
+    ]
 
 
 def _trainer_class() -> Any:

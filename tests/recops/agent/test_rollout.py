@@ -20,6 +20,7 @@ from recops.config.agent import AgentConfig
 from recops.errors import InputError
 from recops.records import AnswerError, Episode, Task
 from recops.tools.toolbox import Toolbox
+from recops.train.grpo import dataset_rows
 from tests.recops.agent.world import AGENT, alike, all_tasks, changed
 
 
@@ -122,15 +123,6 @@ def play_in_trl(
             tokens[episode.task] = list(ids)
         return [float(place) for place in range(len(completions))]
 
-    rows = [
-        {
-            "prompt": task_messages(task, toolbox, agent),
-            "sample_id": task.sample.sample_id,
-            "candidates": list(task.candidates),
-            "direction": task.direction,
-        }
-        for task in tasks
-    ]
     arguments = GRPOConfig(
         output_dir=str(folder), max_steps=1, learning_rate=0.0, per_device_train_batch_size=2 * len(tasks),
         num_generations=2, max_completion_length=agent.max_completion_tokens, generation_kwargs={"do_sample": False},
@@ -140,7 +132,7 @@ def play_in_trl(
         model=copy.deepcopy(policy.model),
         reward_funcs=reward,
         args=arguments,
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=Dataset.from_list(dataset_rows(tasks, toolbox, AGENT)),
         processing_class=policy.tokenizer,
         environment_factory=environment_class(toolbox, agent),
     ).train()

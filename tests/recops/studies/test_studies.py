@@ -127,7 +127,7 @@ def test_a_wrong_plan_is_named(tmp_path: Path, changes: dict[str, Any], words: s
 
 def test_a_plan_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text("", encoding="utf-8")
-    with pytest.raises(InputError, match="Studies there: small"):
+    with pytest.raises(InputError, match="There are small"):
         load_study(tmp_path / "large.yaml")
 
 
