@@ -3,6 +3,7 @@
 Tokens that the model wrote are never decoded and encoded again: only the template's own tokens are appended to them.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,9 @@ class Chat:
         self._tokenizer, self._tools = tokenizer, tools
         self._parse_response = parse_response
         self._frames: dict[str, list[str] | None] = {}
+        self._parsed: dict[tuple[int, ...], dict[str, Any]] = {}
+        self._opening = self._opening_of_a_turn()
+        self._opening_is_enough: bool | None = None
 
     def prompts(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
         """Return the tokens of each prompt, up to where the assistant begins to write."""
@@ -51,11 +55,31 @@ class Chat:
         return self._encoded(texts)
 
     def parse(self, ids: list[int], prefix: list[int]) -> dict[str, Any]:
-        """Return the assistant message that the model wrote, with its tool calls; a malformed call stays text."""
+        """Return the assistant message that the model wrote, with its tool calls; a malformed call stays text.
+
+        A parser reads the prefix from where the turn begins. Where that is enough (checked on the first turn), equal
+        turns are parsed once: agents write the same calls again and again.
+        """
+        if self._opening_is_enough is None:
+            self._opening_is_enough = self._parse(ids, self._opening) == self._parse(ids, prefix)
+        if not self._opening_is_enough:
+            return self._parse(ids, prefix)
+        key = tuple(ids)
+        if key not in self._parsed:
+            self._parsed[key] = self._parse(ids, self._opening)
+        return copy.deepcopy(self._parsed[key])
+
+    def _parse(self, ids: list[int], prefix: list[int]) -> dict[str, Any]:
         message: dict[str, Any] = self._parse_response(
             self._tokenizer, ids, prefix=prefix, tools=[*self._tools] or None
         )
         return message
+
+    def _opening_of_a_turn(self) -> list[int]:
+        """Return the tokens that the template puts before what the assistant writes."""
+        said: list[Message] = [{"role": "user", "content": "dummy"}]
+        before, after = (self._rendered(said, generate=generate, tools=False) for generate in (False, True))
+        return self._encoded([after.removeprefix(before)])[0]
 
     def _framed(self, key: str, contents: Sequence[str], render: Callable[[Sequence[str]], str]) -> str:
         if key not in self._frames:

@@ -58,6 +58,12 @@ class SlotCache:
                 # A copy, for with one slot the source is among the rows.
                 whole[rows, :, :length] = whole[source, :, :length].clone()
 
+    def copy_rows(self, sources: Tensor, rows: Tensor, start: int, end: int) -> None:
+        """Copy positions of some slots into others."""
+        for stored in self._layers:
+            for whole in stored:
+                whole[rows, :, start:end] = whole[sources, :, start:end]
+
 
 class Decoder:
     """Feeds tokens to slots and returns the logits after the last one."""
@@ -83,6 +89,16 @@ class Decoder:
         self._cache.copy_prefix(self._num_slots - 1, torch.tensor(slots, device=self._device), len(self._prefix))
         for slot in slots:
             self._lengths[slot] = len(self._prefix)
+
+    @torch.inference_mode()
+    def follow(self, slots: Sequence[int], sources: Sequence[int]) -> None:
+        """Let slots take over what others, who held the same before, have just been fed."""
+        if not slots:
+            return
+        start, end = min(self._lengths[slot] for slot in slots), max(self._lengths[source] for source in sources)
+        self._cache.copy_rows(*(torch.tensor(rows, device=self._device) for rows in (sources, slots)), start, end)
+        for slot, source in zip(slots, sources, strict=True):
+            self._lengths[slot] = self._lengths[source]
 
     def feed(self, slots: Sequence[int], tokens: Sequence[list[int]]) -> Tensor:
         """Append tokens to slots and return the logits that follow, (len(slots), vocabulary), float32."""

@@ -34,6 +34,7 @@ class Player(Conversation):
 
     Attributes:
         pending: tokens that the model has not read yet.
+        read: a number for what the model has read, equal for players to whom it has read the same; 0 for the prefix.
         written: tokens after the prompt, tool answers included: what `max_completion_tokens` counts, as TRL does.
         turn_start: where in `written` the running turn begins.
     """
@@ -44,7 +45,7 @@ class Player(Conversation):
         self.written: list[int] = []
         self._is_models: list[int] = []
         self.done = self.truncated = limit < 1
-        self.turn_start = 0
+        self.turn_start = self.read = 0
 
     def take(self, token: int) -> None:
         """Append a token that the model wrote; it reads it next."""

@@ -1,7 +1,8 @@
 """Plays many tasks at once with a policy: the loop of mining, self-play, evaluation and use.
 
 It gives the episodes that TRL's own tool loop gives (a test plays both), several times faster: keys and values stay
-between turns, a slot that becomes free takes the next task, and what all prompts share is computed once.
+between turns, a slot that becomes free takes the next task, and what episodes share (the beginning of all prompts; in a
+group the prompt, and mostly the first calls) is computed once.
 """
 
 from collections.abc import Sequence

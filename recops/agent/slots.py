@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from recops.agent.answer_constraint import AnswerConstraint
 from recops.agent.chat import Chat
 from recops.agent.decoder import Decoder
@@ -59,6 +61,7 @@ class _Loop:
         prefix = _common_prefix([player.prompt for player in players])
         self._decoder.keep_prefix(prefix)
         self._num_prefix = len(prefix)
+        self._texts: dict[tuple[int, tuple[int, ...]], int] = {}
 
     def run(self) -> None:
         """Play on; most slots write one token at a time, those that have much to read do so together."""
@@ -81,7 +84,7 @@ class _Loop:
 
     def _step(self, slots: list[int]) -> None:
         players = [self._player(slot) for slot in slots]
-        logits = self._decoder.feed(slots, [player.pending for player in players])
+        logits = self._read(slots, players)
         ended = []
         for player, token in zip(players, self._sampler(logits, players), strict=True):
             player.take(token)
@@ -92,6 +95,24 @@ class _Loop:
         for slot, player in zip(slots, players, strict=True):
             if player.done:
                 self._slots[slot] = None
+
+    def _read(self, slots: Sequence[int], players: Sequence[Player]) -> Tensor:
+        """Return the logits after what is pending, (len(slots), vocabulary).
+
+        Players who have read the same so far, and now read the same, are read once: those of a group share the prompt,
+        and mostly the first calls and their answers.
+        """
+        keys = [(player.read, tuple(player.pending)) for player in players]
+        first: dict[tuple[int, tuple[int, ...]], int] = {}
+        source = [first.setdefault(key, place) for place, key in enumerate(keys)]
+        readers = list(first.values())
+        logits = self._decoder.feed([slots[place] for place in readers], [players[place].pending for place in readers])
+        followers = [place for place in range(len(slots)) if source[place] != place]
+        self._decoder.follow([slots[place] for place in followers], [slots[source[place]] for place in followers])
+        for player, key in zip(players, keys, strict=True):
+            player.read = self._texts.setdefault(key, len(self._texts) + 1)
+        row = {place: number for number, place in enumerate(readers)}
+        return logits[[row[place] for place in source]]
 
     def _player(self, slot: int) -> Player:
         player = self._slots[slot]

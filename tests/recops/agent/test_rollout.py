@@ -11,6 +11,7 @@ from trl import GRPOConfig, GRPOTrainer
 from trl.chat_template_utils import parse_response
 
 from recops.agent.chat import Chat
+from recops.agent.decoder import Decoder
 from recops.agent.environment import REPEATED, environment_class
 from recops.agent.local_policy import LocalPolicy
 from recops.agent.player import Player
@@ -167,6 +168,33 @@ def test_the_same_task_twice_is_played_twice_with_other_random_numbers(policy: L
     played = play(policy, [task] * 12, toolbox, AGENT, temperature=1.0, seed=1, batch_size=12)
 
     assert len({str(episode.messages) for episode in played}) > 6
+
+
+def test_what_episodes_of_a_group_share_is_read_once(
+    policy: LocalPolicy, toolbox: Toolbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, other = all_tasks(toolbox)[:2]
+    fed: list[int] = []
+    feed = Decoder.feed
+
+    def counting(decoder: Decoder, slots: list[int], tokens: list[list[int]]) -> torch.Tensor:
+        fed.append(sum(map(len, tokens)))
+        return feed(decoder, slots, tokens)
+
+    monkeypatch.setattr(Decoder, "feed", counting)
+
+    def tokens_read(tasks: list[Task], temperature: float) -> tuple[int, list[Episode]]:
+        fed.clear()
+        played = play(policy, tasks, toolbox, AGENT, temperature=temperature, seed=1, batch_size=12)
+        return sum(fed), played
+
+    once, [alone] = tokens_read([task], 0.0)
+    often, played = tokens_read([task] * 12, 0.0)
+    assert often == once
+    assert played == [alone] * 12
+    different, _ = tokens_read([task] * 12, 1.0)
+    assert once < different < 12 * once
+    assert tokens_read([task, other] * 2, 0.0)[0] > once
 
 
 def test_sampling_follows_the_models_probabilities(policy: LocalPolicy, toolbox: Toolbox) -> None:
