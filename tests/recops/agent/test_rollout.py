@@ -133,7 +133,7 @@ def play_in_trl(
         model=copy.deepcopy(policy.model),
         reward_funcs=reward,
         args=arguments,
-        train_dataset=Dataset.from_list(dataset_rows(tasks, toolbox, AGENT)),
+        train_dataset=Dataset.from_list(dataset_rows(tasks, toolbox, agent)),
         processing_class=policy.tokenizer,
         environment_factory=environment_class(toolbox, agent),
     ).train()
