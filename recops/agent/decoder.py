@@ -96,7 +96,8 @@ class Decoder:
         if not slots:
             return
         start, end = min(self._lengths[slot] for slot in slots), max(self._lengths[source] for source in sources)
-        self._cache.copy_rows(*(torch.tensor(rows, device=self._device) for rows in (sources, slots)), start, end)
+        rows = [torch.tensor(one, device=self._device) for one in (sources, slots)]
+        self._cache.copy_rows(rows[0], rows[1], start, end)
         for slot, source in zip(slots, sources, strict=True):
             self._lengths[slot] = self._lengths[source]
 
