@@ -116,6 +116,7 @@ def stage_facts(name: StageName, recipe: Recipe, layout: Layout) -> dict[str, An
         "settings": settings_of(stage, recipe),
         "code_sha256": code_sha256(CODE_ROOT, name),
         "own_tools": _own_tools(stage, recipe),
+        "own_rewards": _own_rewards(stage, recipe),
         "inputs": {read: content_sha256(verify(layout.artefact(read))["files"]) for read in stage.reads},
         "libraries": {library: importlib.metadata.version(library) for library in _LIBRARIES},
     }
@@ -161,6 +162,15 @@ def _own_tools(stage: Stage, recipe: Recipe) -> dict[str, str]:
     from recops.tools.own import source_sha256
 
     return source_sha256(named, ours=SUITES["all"])
+
+
+def _own_rewards(stage: Stage, recipe: Recipe) -> dict[str, str]:
+    """The code behind terms of the reward from other packages."""
+    if not recipe.agent.reward.own or "agent" not in stage.shared:
+        return {}
+    from recops.agent.own_rewards import source_sha256
+
+    return source_sha256(list(recipe.agent.reward.own))
 
 
 def settings_of(stage: Stage, recipe: Recipe) -> dict[str, Any]:

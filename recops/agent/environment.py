@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recops.agent.answer import invalid, parse_answer
+from recops.agent.own_rewards import own_terms, own_values
 from recops.agent.rewards import reward_terms
 from recops.config.agent import AgentConfig
 from recops.records import Answer, AnswerError, Call, Direction, Episode, Task
@@ -90,7 +91,9 @@ class RecommendationEnvironment:
             raise RuntimeError(f"{count}, sample {self.task.sample.sample_id}") from self._first_error
         calls, error = self._written_calls(messages)
         answer = invalid(error) if error else self._answer(messages, truncated)
-        rewards = reward_terms(self.task, answer, len(calls), self._agent.reward)
+        weights, tools = self._agent.reward, [call.tool for call in calls]
+        rewards = reward_terms(self.task, answer, len(calls), weights)
+        rewards |= own_values(weights.own, self._toolbox.context, self.task, answer, tools)
         kept = tuple(dict(message) for message in messages)
         return Episode(self.task, kept, tuple(calls), answer, rewards, num_completion_tokens)
 
@@ -127,7 +130,12 @@ class RecommendationEnvironment:
 
 
 def environment_class(toolbox: Toolbox, agent: AgentConfig) -> type[RecommendationEnvironment]:
-    """Return an environment class with exactly the suite's tools as public methods."""
+    """Return an environment class with exactly the suite's tools as public methods.
+
+    Raises:
+        InputError: the recipe names a tool or a term of the reward that cannot be one.
+    """
+    own_terms(tuple(agent.reward.own))
     methods = {name: tool_method(function) for name, function in suite(agent).items()}
     services = {"_toolbox": toolbox, "_agent": agent, "tool_names": frozenset(methods)}
     return type(RecommendationEnvironment.__name__, (RecommendationEnvironment,), {**services, **methods})

@@ -8,6 +8,8 @@ from recops.metrics import ABSENT, ndcg_at_k, rank_of
 from recops.records import Answer, Task
 
 CUTOFF = 10
+OWN = "own/"
+"""What the names of terms from other packages begin with, in rewards, curves and reports."""
 
 
 def reward_terms(task: Task, answer: Answer, num_calls: int, weights: RewardConfig) -> dict[str, float]:

@@ -43,13 +43,18 @@ SUITES: dict[str, tuple[str, ...]] = {
 
 
 class RewardConfig(Section):
-    """Weights of the reward's terms (AgenticRec, RecThinker); 0 switches a term off."""
+    """Weights of the reward's terms (AgenticRec, RecThinker); 0 switches a term off.
+
+    `own` has the weights of terms of other packages, by the name of an entry point of `recops.rewards` or as
+    `package.module.function`.
+    """
 
     ndcg: float
     absent: float
     invalid: float
     tool_bonus: float
     call_cost: float
+    own: dict[str, float]
 
 
 class LastItemsConfig(Section):

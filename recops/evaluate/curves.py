@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from recops.agent.rewards import OWN
 from recops.evaluate.plots import Line
 from recops.evaluate.wording import system_name
 from recops.stage import StageName
@@ -42,8 +43,8 @@ _LOSSES: dict[str, tuple[str, tuple[StageName, ...]]] = {
 }
 """Title -> logged name and the stages whose value says something: the loss of GRPO does not, its expectation is 0."""
 
-_CALLS, _OWN_TERMS = "calls/", "own/"
-"""What the logged names of single tools, and of terms from other packages, begin with."""
+_CALLS = "calls/"
+"""What the logged names of single tools begin with."""
 
 MAX_POINTS = 400
 """Points of one drawn line: more would be finer than the screen."""
@@ -63,7 +64,7 @@ def read_curves(folders: Mapping[StageName, Path]) -> pl.DataFrame:
 def sections(curves: pl.DataFrame) -> dict[str, Panels]:
     """Return by heading the panels that have a curve, by title, with a line per stage."""
     reinforced = curves.filter(pl.col("stage").is_in(_REINFORCED))
-    own = {f"{name.removeprefix(_OWN_TERMS)} (own)": name for name in _names(reinforced, _OWN_TERMS)}
+    own = {f"{name.removeprefix(OWN)} (own)": name for name in _names(reinforced, OWN)}
     terms = reinforced.filter(pl.col("value").ne(0).any().over("name"))
     drawn = {
         "Reward and its terms": _panels(terms, {**_TERMS, **own}),

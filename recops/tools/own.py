@@ -4,32 +4,25 @@ Nothing is imported but what the recipe names. A function becomes a tool when th
 parameters, docstring with a line for each) and held to it; whatever is missing is said before anything runs.
 """
 
-import hashlib
-import importlib
 import inspect
 import json
 import re
 import typing
 from collections.abc import Callable, Sequence
-from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from recops.errors import InputError
+from recops import foreign
+from recops.foreign import Door, load_named
 from recops.tools.errors import ToolError
 
 ToolFunction = Callable[..., str]
 
-GROUP = "recops.tools"
-"""Entry point group in which a package declares its tools."""
-
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _RESERVED = ("reset", "get_reward", "begin", "finish")
 """Names that the environment has beside its tools."""
-_WHERE = "agent.tools"
-_GUIDE = "docs/your_own_tool.md has a whole example."
+_DOOR = Door("agent.tools", "recops.tools", "tools", "docs/your_own_tool.md has a whole example.")
 
 
 def own_tool(name: str, *, ours: Sequence[str]) -> ToolFunction:
@@ -42,61 +35,24 @@ def own_tool(name: str, *, ours: Sequence[str]) -> ToolFunction:
     Raises:
         InputError: there is no such module, function or entry point, or the function cannot be a tool.
     """
-    loaded = _function(name) if "." in name else _entry_point(name, ours).load
-    try:
-        function = loaded()
-    except InputError:
-        raise
-    except Exception as error:  # whatever a foreign module does when it is imported: the recipe names it, so say which
-        found = f"{name}, which cannot be imported ({type(error).__name__}: {error})"
-        step = "Install the package into the project's environment, or put its folder on PYTHONPATH."
-        raise InputError(_WHERE, found=found, expected="a function of an installed package", next_step=step) from error
-    return _checked(name, function, ours)
+    return _checked(name, load_named(name, _DOOR, ours=ours), ours)
 
 
 def source_sha256(names: Sequence[str], *, ours: Sequence[str]) -> dict[str, str]:
     """Return the hash of the file behind each tool that is not ours: a part of what made an artefact."""
-    files = {
-        name: inspect.getsourcefile(inspect.unwrap(own_tool(name, ours=ours))) for name in names if name not in ours
-    }
-    return {name: hashlib.sha256(Path(file).read_bytes()).hexdigest() for name, file in files.items() if file}
-
-
-def _function(name: str) -> Callable[[], Any]:
-    def load() -> Any:
-        module_name, _, function_name = name.rpartition(".")
-        module = importlib.import_module(module_name)
-        if not hasattr(module, function_name):
-            there = [one for one, value in vars(module).items() if inspect.isfunction(value) and one[0] != "_"]
-            step = f"Functions there: {', '.join(there) or 'none'}."
-            found = f"no {function_name} in {module_name}"
-            raise InputError(_WHERE, found=found, expected="package.module.function", next_step=step)
-        return getattr(module, function_name)
-
-    return load
-
-
-def _entry_point(name: str, ours: Sequence[str]) -> EntryPoint:
-    installed = entry_points(group=GROUP)
-    named = [point for point in installed if point.name == name]
-    if not named:
-        others = sorted({point.name for point in installed})
-        step = f"Known tools: {', '.join([*ours, *others])}. {_GUIDE}"
-        raise InputError(_WHERE, found=name, expected="names of known tools", next_step=step)
-    if len({point.value for point in named}) > 1:
-        values = ", ".join(sorted(point.value for point in named))
-        step = "Name the function itself, as package.module.function."
-        raise InputError(_WHERE, found=f"{name}, declared as {values}", expected="one declaration", next_step=step)
-    return named[0]
+    hashes = {name: foreign.source_sha256(own_tool(name, ours=ours)) for name in names if name not in ours}
+    return {name: digest for name, digest in hashes.items() if digest}
 
 
 def _checked(name: str, function: Any, ours: Sequence[str]) -> ToolFunction:
     """Return the function with its arguments and its answer checked at each call."""
     if not inspect.isfunction(function):
-        raise _refused(name, f"a {type(function).__name__}", "a function: def tool(context: ToolContext, ...) -> str")
+        raise _DOOR.refused(
+            name, f"a {type(function).__name__}", "a function: def tool(context: ToolContext, ...) -> str"
+        )
     tool_name = function.__name__
     if not _NAME.fullmatch(tool_name) or tool_name in _RESERVED or tool_name in ours:
-        raise _refused(name, f"the function name {tool_name}", "a name in lower case that no other tool has")
+        raise _DOOR.refused(name, f"the function name {tool_name}", "a name in lower case that no other tool has")
     types = _types(name, function)
     adapters = {parameter: TypeAdapter(kind) for parameter, kind in types.items()}
     context_name = next(iter(inspect.signature(function).parameters))
@@ -127,22 +83,22 @@ def _types(name: str, function: Callable[..., Any]) -> dict[str, Any]:
     try:
         hints = typing.get_type_hints(function)
     except NameError as error:
-        raise _refused(name, f"an annotation that cannot be resolved ({error})", "types that exist") from error
+        raise _DOOR.refused(name, f"an annotation that cannot be resolved ({error})", "types that exist") from error
     parameters = list(inspect.signature(function).parameters.values())
     if not parameters:
-        raise _refused(name, "a function without parameters", "the context as the first parameter")
+        raise _DOOR.refused(name, "a function without parameters", "the context as the first parameter")
     for parameter in parameters:
         if (
             parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
             or parameter.default is not parameter.empty
         ):
-            raise _refused(name, f"the parameter {parameter}", "named parameters without defaults")
+            raise _DOOR.refused(name, f"the parameter {parameter}", "named parameters without defaults")
     if hints.get("return") is not str:
-        raise _refused(name, "another return type", "-> str")
+        raise _DOOR.refused(name, "another return type", "-> str")
     types = {parameter.name: hints.get(parameter.name) for parameter in parameters[1:]}
     for one, kind in types.items():
         if kind not in (str, int, float, bool) and typing.get_origin(kind) is not typing.Literal:
-            raise _refused(name, f"{one} of type {kind}", "str, int, float, bool or Literal")
+            raise _DOOR.refused(name, f"{one} of type {kind}", "str, int, float, bool or Literal")
     _check_docstring(name, inspect.getdoc(function) or "", types)
     return types
 
@@ -150,11 +106,13 @@ def _types(name: str, function: Callable[..., Any]) -> dict[str, Any]:
 def _check_docstring(name: str, text: str, parameters: typing.Iterable[str]) -> None:
     """The docstring is what the model reads: what the tool tells, and a line for each argument."""
     if not text.split("\n\n")[0].strip():
-        raise _refused(name, "no docstring", "a docstring that says what the tool tells: the model reads it")
+        raise _DOOR.refused(name, "no docstring", "a docstring that says what the tool tells: the model reads it")
     _, _, arguments = text.partition("Args:")
     missing = [one for one in parameters if not re.search(rf"^\s+{one}\s*:\s*\S", arguments, re.MULTILINE)]
     if missing:
-        raise _refused(name, f"no line for {', '.join(missing)} in the docstring", "Args: with `name: text` for each")
+        raise _DOOR.refused(
+            name, f"no line for {', '.join(missing)} in the docstring", "Args: with `name: text` for each"
+        )
 
 
 def _valid(name: str, value: object, adapter: TypeAdapter[Any]) -> Any:
@@ -163,7 +121,3 @@ def _valid(name: str, value: object, adapter: TypeAdapter[Any]) -> Any:
     except ValidationError as error:
         shown = json.dumps(value, default=repr)[:40]
         raise ToolError(f"{name}: found {shown}; {error.errors()[0]['msg']}") from error
-
-
-def _refused(name: str, found: str, expected: str) -> InputError:
-    return InputError(_WHERE, found=f"{name}: {found}", expected=expected, next_step=_GUIDE)

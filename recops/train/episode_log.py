@@ -6,6 +6,7 @@ from statistics import fmean
 
 import torch
 
+from recops.agent.rewards import OWN
 from recops.records import Episode
 from recops.train.advantages import negative_groups
 
@@ -15,7 +16,8 @@ def episode_metrics(episodes: Sequence[Episode], group_size: int) -> dict[str, f
 
     Names: every term of the reward; `invalid` (share of invalid answers) and `invalid/REASON`; `calls` and
     `calls/TOOL` per episode; `groups/dropped` (all rewards negative) and `groups/zero_variance` (nothing to learn);
-    `tokens` after the prompt. NDCG counts list-wise tasks only, preference accuracy counts pairs only.
+    `tokens` after the prompt. NDCG and own terms count list-wise tasks only, preference accuracy counts
+    pairs only.
     """
     count = len(episodes)
     reasons = Counter(str(episode.answer.error) for episode in episodes if episode.answer.error is not None)
@@ -39,7 +41,7 @@ def _terms(episodes: Sequence[Episode]) -> dict[str, float]:
     kinds = {"ndcg": ("rank",), "preference": ("more", "less")}
     means = {}
     for name in episodes[0].rewards:
-        wanted = kinds.get(name, ("rank", "more", "less"))
+        wanted = ("rank",) if name.startswith(OWN) else kinds.get(name, ("rank", "more", "less"))
         values = [episode.rewards[name] for episode in episodes if episode.task.direction in wanted]
         if values:
             means[name] = fmean(values)

@@ -34,7 +34,7 @@ AGENT = AgentConfig(
     popularity_window_days=30,
     max_title_characters=80,
     max_completion_tokens=96,
-    reward=RewardConfig(ndcg=1.0, absent=-0.5, invalid=-1.0, tool_bonus=0.1, call_cost=0.0),
+    reward=RewardConfig(ndcg=1.0, absent=-0.5, invalid=-1.0, tool_bonus=0.1, call_cost=0.0, own={}),
 )
 WEIGHTS = AGENT.reward
 

@@ -31,7 +31,7 @@ AGENT = AgentConfig(
     popularity_window_days=3,
     max_title_characters=40,
     max_completion_tokens=64,
-    reward=RewardConfig(ndcg=1.0, absent=-0.5, invalid=-1.0, tool_bonus=0.1, call_cost=0.0),
+    reward=RewardConfig(ndcg=1.0, absent=-0.5, invalid=-1.0, tool_bonus=0.1, call_cost=0.0, own={}),
 )
 SASREC = SasrecConfig(
     width=16,
