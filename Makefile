@@ -18,7 +18,7 @@ export DAGSTER_HOME := $(CURDIR)/.dagster
 export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc/tmp/site
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run results test check ui repro push pull lock clean
+.PHONY: help setup run results test check docs ui repro push pull lock clean
 
 help:  ## Show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
@@ -35,12 +35,17 @@ results: setup  ## Measure the cells of STUDY (default: method) that are missing
 test: setup  ## Run the tests
 	@python -m pytest $(PYTEST_ARGS)
 
-check: setup  ## Ruff, mypy (strict), import-linter, and Dagster's check of its definitions
+check: setup  ## Ruff, mypy (strict), import-linter, Dagster's check of its definitions, MkDocs (strict)
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
 	dagster definitions validate -w workspace.yaml
+	mkdocs build --strict --quiet
+
+docs: setup  ## Build docs/ as a site that opens offline: site/index.html
+	@mkdocs build --strict --quiet
+	@echo "built site/index.html"
 
 ui: setup  ## Dagster and MLflow on 127.0.0.1, until Ctrl-C
 	@python -m jobs.ui --dagster-port $(DAGSTER_PORT) --mlflow-port $(MLFLOW_PORT)

@@ -20,12 +20,14 @@ from recops.config.recipe import load_recipe
 from recops.data.source_files import find_source_files
 from recops.environment import dagster_home
 from recops.errors import InputError
+from recops.gpu import nvidia_gpus
 from recops.paths import Layout
 from recops.tracking import store_uri
 from recops.versioning import CODE_ROOT, run_dvc
 
 MIN_FREE_DISK_BYTES = 5 * 10**9
 MIN_FREE_MEMORY_BYTES = 4 * 10**9
+MIN_FREE_GPU_FRACTION = 0.5
 SERVERS = {"Dagster": (3000, "/server_info"), "MLflow": (5000, "/health")}
 """Server of `make ui` -> its port, and a path at which it answers 200 and other servers hardly do."""
 LOCK_FILE = "requirements.lock"
@@ -52,6 +54,7 @@ def find_problems(root: Path, recipe: str) -> list[Problem]:
         *_dvc(root),
         *_stores(root),
         *_telemetry(root),
+        *_gpu(root, recipe),
         *_machine(root),
     ]
 
@@ -162,6 +165,31 @@ def _stores(root: Path) -> Iterator[Problem]:
     if not (dagster_home() / "dagster.yaml").is_file():
         fix = "Unset DAGSTER_HOME, or copy dagster.yaml there."
         yield Problem("Dagster instance", f"no dagster.yaml in {dagster_home()}", fix)
+
+
+def _gpu(root: Path, recipe: str) -> Iterator[Problem]:
+    """A GPU that torch cannot use, one that is taken, and a recipe that needs one where there is none."""
+    gpus = nvidia_gpus()
+    if isinstance(gpus, str):
+        yield Problem("GPU", gpus, "Mend the NVIDIA driver; until then everything runs on the CPU.")
+    elif gpus and importlib.metadata.version("torch").endswith("+cpu"):
+        names, pinned = ", ".join(gpu.name for gpu in gpus), importlib.metadata.version("torch").partition("+")[0]
+        fix = f"Install the CUDA build of torch {pinned} into .venv."
+        yield Problem("GPU", f"{names}, and a torch that was built for the CPU", fix)
+    elif not gpus and _engine(root, recipe) == "vllm":
+        yield Problem("GPU", "none, and the recipe's agent.engine is vllm", "Set agent.engine to transformers.")
+    for gpu in gpus if isinstance(gpus, list) else ():
+        if gpu.free is not None and gpu.total and gpu.free < MIN_FREE_GPU_FRACTION * gpu.total:
+            found = f"{gpu.name}: {gpu.free:,} of {gpu.total:,} MiB free"
+            yield Problem("GPU", found, "Stop what else computes there (nvidia-smi lists it), or choose another GPU.")
+
+
+def _engine(root: Path, recipe: str) -> str | None:
+    """The engine that a recipe names, None where there is no such recipe: `_recipe` tells of that."""
+    try:
+        return load_recipe(Layout(root, recipe).recipe_file).agent.engine
+    except InputError:
+        return None
 
 
 def _telemetry(root: Path) -> Iterator[Problem]:
