@@ -10,6 +10,7 @@ DAGSTER_PORT ?= 3000
 MLFLOW_PORT ?= 5000
 STUDY ?= method
 PYTEST_ARGS ?=
+PICTURES ?=
 
 BIN := $(CURDIR)/.venv/bin
 DVC := $(CURDIR)/.venv-dvc/bin/dvc
@@ -18,10 +19,10 @@ export DAGSTER_HOME := $(CURDIR)/.dagster
 export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc/tmp/site
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run results test check docs ui repro push pull lock clean
+.PHONY: help setup run results test test-browser check docs ui repro push pull lock clean
 
 help:  ## Show this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
 
 setup: .venv/.installed .venv-dvc/.installed  ## Create .venv and .venv-dvc, or bring them up to date with the lock files
 
@@ -34,6 +35,9 @@ results: setup  ## Measure the cells of STUDY (default: method) that are missing
 
 test: setup  ## Run the tests
 	@python -m pytest $(PYTEST_ARGS)
+
+test-browser: setup  ## The tests in a headless Chromium, against the real servers; PICTURES=FOLDER keeps what it saw
+	@RECOPS_BROWSER_PICTURES=$(PICTURES) python -m pytest $(PYTEST_ARGS) tests/browser
 
 check: setup  ## Ruff, mypy (strict), import-linter, Dagster's check of its definitions, MkDocs (strict)
 	ruff check .

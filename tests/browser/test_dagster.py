@@ -1,0 +1,81 @@
+"""A person at the pages of Dagster and MLflow: graph, materialization, the way to its run, comparison, trial."""
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Servers
+from tests.pipeline.project import RECIPE
+
+pytestmark = pytest.mark.timeout(1800)
+
+GROUPS = ("data", "retrieval", "policy", "evaluation")
+MILLISECONDS_TO_RUN = 300_000
+"""A run waits for the daemon, then for a process that loads the code location, then for the stage's."""
+
+
+def wait_until_run_ends_well(page: Page) -> None:
+    expect(page.get_by_text(re.compile(r"^(Success|Failure|Canceled)$")).first).to_be_visible(
+        timeout=MILLISECONDS_TO_RUN
+    )
+    expect(page.get_by_text("Success", exact=True).first).to_be_visible()
+
+
+def test_the_graph_shows_groups_and_assets(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dagster}/asset-groups")
+    for group in GROUPS:
+        expect(page.get_by_text(group, exact=True).first).to_be_visible()
+    for group in GROUPS:
+        page.locator("svg").get_by_text(group, exact=True).first.dblclick()
+    for asset in ("base_policy", "sft_checkpoint", "grpo_model", "ppr_model", "evaluation_reports"):
+        expect(page.get_by_text(asset, exact=True).first).to_be_visible()
+
+
+def test_a_partition_is_materialized_by_clicking_and_leads_to_its_mlflow_run(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dagster}/assets/raw_data?view=partitions")
+    page.get_by_role("button", name="Materialize").first.click()
+    dialog = page.get_by_role("dialog").filter(has_text="Launch runs to materialize")
+    dialog.get_by_text("Select a partition or create one").click()
+    page.get_by_role("menuitem").filter(has_text=RECIPE).click()
+    dialog.get_by_text("Launch runs to materialize").click()  # closes the list of partitions
+    dialog.get_by_role("button", name="Launch 1 run").click()
+    page.get_by_role("link", name=re.compile("View")).first.click()
+    wait_until_run_ends_well(page)
+    page.goto(f"{servers.dagster}/assets/raw_data?view=partitions&partition={RECIPE}")
+    with page.context.expect_page() as opened:
+        page.locator("a[href*='/#/experiments/']").first.click()
+    run = opened.value
+    assert run.url.startswith(servers.mlflow)
+    expect(run.get_by_text("raw_data").first).to_be_visible()
+    expect(run.get_by_text("num_interactions").first).to_be_visible()
+
+
+def test_two_runs_are_compared_in_mlflow(page: Page, servers: Servers) -> None:
+    page.goto(servers.mlflow)
+    page.get_by_text("Model training", exact=True).first.click()
+    page.get_by_role("link", name=RECIPE, exact=True).first.click()
+    for stage in ("sft_checkpoint", "grpo_model"):
+        page.locator("[role=row]").filter(has_text=stage).get_by_role("checkbox").first.check()
+    page.get_by_role("button", name="Compare").first.click()
+    expect(page.get_by_text("Comparing 2 Runs from 1 Experiment")).to_be_visible()
+    for told in ("sft_checkpoint", "grpo_model", "agent.loop", "loss"):
+        expect(page.get_by_text(told, exact=True).first).to_be_attached()
+
+
+def test_a_trial_is_started_from_the_launchpad_and_seen_on_its_asset(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dagster}/locations/jobs.definitions/jobs/trial/playground")
+    editor = page.locator(".CodeMirror").first
+    editor.click()
+    page.keyboard.press("ControlOrMeta+A")
+    config = {
+        "recipe": RECIPE,
+        "overrides": {"validated_splits.candidates.num_candidates": 5},
+        "through": "validated_splits",
+    }
+    page.evaluate("([editor, text]) => editor.CodeMirror.setValue(text)", [editor.element_handle(), json.dumps(config)])
+    page.get_by_role("button", name="Launch Run").click()
+    wait_until_run_ends_well(page)
+    page.goto(f"{servers.dagster}/assets/validated_splits?view=events&partition={RECIPE}")
+    expect(page.get_by_text("Observed", exact=False).first).to_be_visible()
