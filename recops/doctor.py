@@ -147,11 +147,11 @@ def _pids(content: object) -> set[int]:
 def _dvc_remote(root: Path) -> Iterator[Problem]:
     try:
         name = run_dvc(root, "remote", "default").strip()
-        listed = dict(line.split(maxsplit=1) for line in run_dvc(root, "remote", "list").splitlines())
+        # Not `dvc remote list`, which folds a long path over several lines.
+        url = Path(run_dvc(root, "config", f"remote.{name}.url").strip())
     except InputError as error:
         yield Problem("DVC remote", error.found, "Choose one: dvc remote default NAME")
         return
-    url = Path(listed[name].removesuffix("(default)").strip())
     if url.is_absolute() and not os.access(url if url.exists() else url.parent, os.W_OK):
         yield Problem(
             "DVC remote", f"{url} cannot be written", "Choose another: dvc remote modify --local local url PATH"
