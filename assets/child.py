@@ -26,6 +26,10 @@ def run_asset_stage(pipes: PipesContext) -> None:
     log_version(root, result.run_id, entry)
     metadata = stage_metadata(stage, result.artefact, url=run_url(root, result.run_id), lock_entry=entry)
     pipes.report_asset_materialization(metadata=metadata, data_version=output_hash(entry))
+    if stage == "evaluation_reports":
+        from recops.registry.register import register
+
+        print(f"registered as version {register(layout, recipe).version.number} of {recipe_name}", flush=True)
 
 
 if __name__ == "__main__":

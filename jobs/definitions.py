@@ -6,6 +6,7 @@ from assets import checks, data, evaluation, policy, retrieval
 from jobs import alerts, retraining
 from jobs.ablations import ablations
 from jobs.asset_jobs import ASSET_JOBS
+from jobs.promotion import promote
 from jobs.trial import trial
 
 SECONDS_TO_CHECKPOINT = 120.0
@@ -20,7 +21,7 @@ defs = Definitions(
         checks.check_answers,
         checks.check_injection,
     ],
-    jobs=[*ASSET_JOBS.values(), trial, ablations],
+    jobs=[*ASSET_JOBS.values(), trial, ablations, promote],
     schedules=[retraining.weekly_retraining],
     sensors=[retraining.new_raw_data, retraining.retrain, alerts.failed_runs],
     resources={"pipes": PipesSubprocessClient(termination_timeout_seconds=SECONDS_TO_CHECKPOINT)},

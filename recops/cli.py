@@ -20,6 +20,7 @@ from recops.dvc_file import record_recipe, write_dvc_file
 from recops.errors import InputError
 from recops.paths import Layout, project_root
 from recops.readme import write_readme_parts
+from recops.registry import commands as registry_commands
 from recops.runner import run_stage
 from recops.stage import StageName
 from recops.stages import EXIT_BAD_INPUT, EXIT_INTERRUPTED
@@ -46,6 +47,9 @@ app.command()(compare)
 app.add_typer(fetch.app, name="fetch")
 app.add_typer(study.app, name="study")
 console = Console()
+
+for command in (registry_commands.register, registry_commands.promote, registry_commands.rollback):
+    app.command()(command)
 
 MeasuredSlice = Literal["valid", "test"]
 JobName = Literal["full_pipeline", "refresh_data", "train_agent", "evaluate"]

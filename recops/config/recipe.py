@@ -17,6 +17,7 @@ from recops.config.policy import (
     PreferencePairsConfig,
     SftConfig,
 )
+from recops.config.promotion import PromotionConfig
 from recops.config.raw_data import RawDataConfig
 from recops.config.sasrec_embeddings import SasrecConfig
 from recops.config.section import RECIPE_NAME_PATTERN, NamedSection, parse_section, read_section
@@ -26,7 +27,10 @@ _EXAMPLE = "recipes/embedded.yaml"
 
 
 class Recipe(NamedSection):
-    """Every setting of one pipeline. A section is named after its stage; the others are shared."""
+    """Every setting of one pipeline.
+
+    A section is named after its stage; `seed`, `training_seed` and `agent` are shared, and no stage reads `promotion`.
+    """
 
     name: Annotated[str, Field(pattern=RECIPE_NAME_PATTERN)]
     description: str
@@ -45,6 +49,7 @@ class Recipe(NamedSection):
     ppr_model: PprConfig
     llm_baselines: LlmBaselinesConfig
     evaluation_reports: EvaluationConfig
+    promotion: PromotionConfig
 
 
 def load_recipe(path: Path) -> Recipe:

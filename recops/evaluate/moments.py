@@ -34,7 +34,9 @@ def newest_moment(store: SampleStore, user_id: str, recipe: Recipe) -> Sample:
     own = [sample for sample in of_test if sample.user == user]
     if own:
         return max(own, key=lambda sample: (sample.timestamp, sample.sample_id))
-    return _new_sample(store, user, user_id, recipe)
+    sample = present_moment(store, user_id)
+    candidates = _drawn_candidates(store, user, user_id, recipe, sample.timestamp)
+    return dataclasses.replace(sample, candidates=candidates)
 
 
 def _user_index(store: SampleStore, user_id: str) -> int:
@@ -47,25 +49,17 @@ def _user_index(store: SampleStore, user_id: str) -> int:
     raise InputError("user", found=repr(user_id), expected="a user of the recipe's data", next_step=step)
 
 
-def _new_sample(store: SampleStore, user: int, user_id: str, recipe: Recipe) -> Sample:
-    """The user now: everything taken so far is history, and candidates are any other items."""
-    rows = store.user_rows(user)
-    history = store.item[rows]
-    if not len(history):
+def present_moment(store: SampleStore, user_id: str) -> Sample:
+    """Return the user now: everything taken so far is history; there are no candidates and no target.
+
+    Raises:
+        InputError: the user is unknown, or has no history.
+    """
+    sample = moment_of_user(store, _user_index(store, user_id), int(store.timestamp.max()) + 1)
+    if not sample.history:
         step = "Take a user with at least one accepted interaction."
         raise InputError("user", found=f"{user_id!r} without history", expected="a history", next_step=step)
-    now = int(store.timestamp.max()) + 1
-    candidates = _drawn_candidates(store, user, user_id, recipe, now)
-    return Sample(
-        sample_id=NEW_SAMPLE_ID,
-        user=user,
-        target=NO_TARGET,
-        timestamp=now,
-        slice="test",
-        candidates=candidates,
-        history=_events(store, rows),
-        target_is_warm=False,
-    )
+    return sample
 
 
 def _drawn_candidates(store: SampleStore, user: int, user_id: str, recipe: Recipe, now: int) -> tuple[int, ...]:

@@ -56,6 +56,7 @@ _SMALLER: dict[str, dict[str, Any]] = {
         "injection": {"num_episodes": 2},
         "bootstrap_draws": 100,
     },
+    "promotion": {"num_latency_requests": 2},
 }
 
 

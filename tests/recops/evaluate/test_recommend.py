@@ -57,7 +57,7 @@ def test_user_with_a_test_sample_gets_its_frozen_candidates_ranked(
     assert given == recommend(layout, recipe, Asked("u2"), "ppr_model")
     names = {str(store.items["item_id"][item - 1]) for item in frozen.candidates}
     assert {item.item_id for item in given.items} <= names
-    assert [turn.kind for turn in given.turns].count("call") == given.num_calls
+    assert [turn.kind for turn in given.turns].count("call") == len(given.calls)
 
 
 def test_valid_answer_becomes_items_with_titles_and_reasons(
