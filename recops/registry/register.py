@@ -19,7 +19,7 @@ from recops.paths import Layout
 from recops.registry.bundle import EVALUATION, POLICY, Bundle, open_bundle, write_bundle
 from recops.registry.latency import Latency, measure_latency, typical_requests
 from recops.registry.model_registry import BUNDLE_SHA256, ModelRegistry, Version, one_at_a_time, registry_run
-from recops.tracking import run_that_made, open_client, prepare_store
+from recops.tracking import open_client, prepare_store, run_that_made
 from recops.versioning import CODE_ROOT, PACKAGE
 
 LATENCY_P95 = "latency_p95_seconds"
