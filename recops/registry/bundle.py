@@ -5,12 +5,17 @@ against the same manifests. It holds copies, so that a model works wherever it i
 """
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recops.artifacts import content_sha256, file_sha256, read_json, verify
-from recops.config.recipe import Recipe, load_recipe
+import yaml
+from pydantic import ValidationError
+
+from recops.artifacts import content_sha256, read_json, verify
+from recops.config.agent import AgentConfig
+from recops.config.recipe import Recipe, parse_recipe
 from recops.errors import InputError
 from recops.paths import Layout
 from recops.runner import settings_of
@@ -28,10 +33,47 @@ _SERVED: tuple[StageName, ...] = ("validated_splits", "sasrec_embeddings", POLIC
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle."""
+    """An opened bundle.
+
+    Whoever compares models reads single keys of the recipe: one that was registered before a section had a new key is
+    no whole recipe to this code any more. A server has the code of its model, and reads the recipe whole.
+    """
 
     layout: Layout
-    recipe: Recipe
+    content: dict[str, Any]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the model.
+
+        Raises:
+            InputError: it is none of this version of the code.
+        """
+        return parse_recipe(self.content, where=self.layout.recipe_file)
+
+    @property
+    def agent(self) -> AgentConfig:
+        """How the model plays.
+
+        Raises:
+            InputError: this version of the code has other settings of an agent.
+        """
+        try:
+            return AgentConfig.model_validate(self.content["agent"])
+        except ValidationError as error:
+            step = "Register the model again with this version of the code, or give its alias to another version."
+            expected = "an agent as this version of the code knows it"
+            raise InputError(self.layout.recipe_file, found=str(error), expected=expected, next_step=step) from error
+
+    @property
+    def constrains_answers(self) -> bool:
+        """Whether an answer that has begun can only become a valid list."""
+        return bool(self.content["evaluation_reports"]["constrain_answers"])
+
+    @property
+    def measures_injection(self) -> bool:
+        """Whether its evaluation measured planted texts."""
+        return self.content["evaluation_reports"]["injection"] is not None
 
     @property
     def told(self) -> Path:
@@ -61,14 +103,7 @@ def write_bundle(layout: Layout, recipe: Recipe, folder: Path) -> str:
         shutil.copy2(layout.artefact(EVALUATION) / name, copy.artefact(EVALUATION) / name)
     copy.recipe_file.parent.mkdir()
     shutil.copy2(layout.recipe_file, copy.recipe_file)
-    return bundle_sha256(copy)
-
-
-def bundle_sha256(layout: Layout) -> str:
-    """Return the hash of everything that a model consists of; equal models have equal hashes."""
-    files = {stage: read_json(layout.artefact(stage) / "manifest.json")["files"] for stage in _SERVED}
-    told = {name: file_sha256(layout.artefact(EVALUATION) / name) for name in TOLD}
-    return content_sha256({"files": files, "told": told, "recipe": file_sha256(layout.recipe_file)})
+    return _sha256(manifests)
 
 
 def open_bundle(folder: Path) -> Bundle:
@@ -81,7 +116,15 @@ def open_bundle(folder: Path) -> Bundle:
     if len(recipes) != 1:
         step = "Register the model again: recops register RECIPE"
         raise InputError(folder, found=f"{len(recipes)} recipes", expected="a model's files", next_step=step)
-    return Bundle(Layout(folder, recipes[0].stem), load_recipe(recipes[0]))
+    return Bundle(Layout(folder, recipes[0].stem), yaml.safe_load(recipes[0].read_text(encoding="utf-8")))
+
+
+def _sha256(manifests: Mapping[StageName, dict[str, Any]]) -> str:
+    """Return the hash of everything that a model consists of; what the recipe says beside it does not count."""
+    served = {stage: manifests[stage]["files"] for stage in _SERVED}
+    told = {name: manifests[EVALUATION]["files"][name] for name in TOLD}
+    settings = {stage: manifest["settings"] for stage, manifest in manifests.items()}
+    return content_sha256({"served": served, "told": told, "settings": settings})
 
 
 def _checked(layout: Layout, recipe: Recipe, stage: StageName) -> dict[str, Any]:

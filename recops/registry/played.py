@@ -73,15 +73,14 @@ def _play(newest: Newest, bundle: Bundle, folder: Path) -> Played:
     for name in (HARD_CANDIDATES, HARD_FACTS):
         if (newest.sasrec / name).is_file():
             shutil.copy2(newest.sasrec / name, folder / name)
-    recipe = bundle.recipe
-    evidence = Evidence.load(newest.splits, folder, recipe.agent, newest.recipe.seed)
+    evidence = Evidence.load(newest.splits, folder, bundle.agent, newest.recipe.seed)
     play = player_of(
         policy,
         evidence,
-        recipe.agent,
+        bundle.agent,
         seed=newest.recipe.seed,
-        batch_size=recipe.evaluation_reports.batch_size,
-        constrain_answers=recipe.evaluation_reports.constrain_answers,
+        batch_size=newest.recipe.evaluation_reports.batch_size,
+        constrain_answers=bundle.constrains_answers,
     )
     system = System.of_agent(POLICY, play(ranking_tasks(evidence.store, newest.sample_ids)))
     invalid = [episode.answer.error is not None for episode in system.episodes]

@@ -67,10 +67,11 @@ class _Contender:
 
 @dataclass(frozen=True)
 class _Judged:
-    """What the conditions say, and the numbers behind them."""
+    """What the conditions say, the numbers behind them, and when each model played the candidates."""
 
     conditions: list[Condition]
     numbers: dict[str, float]
+    played: dict[str, str]
 
 
 def promote(layout: Layout, recipe: Recipe) -> Decision:
@@ -101,7 +102,7 @@ def promote(layout: Layout, recipe: Recipe) -> Decision:
                 tuple(judged.conditions),
                 tracker.run_id,
             )
-            _record(layout.root, tracker, decision, judged.numbers)
+            _record(layout.root, tracker, decision, judged)
         _act(registry, decision)
         return decision
 
@@ -116,6 +117,7 @@ def _judge(
         _untouched(newest, CHALLENGER, one),
     ]
     numbers = {"challenger_invalid_fraction": one.played.invalid_fraction}
+    played = {CHALLENGER: _when(one.played)}
     if champion is not None:
         other = _contender(registry, newest, champion, folder / CHAMPION)
         difference = _difference(newest, one.played, other.played)
@@ -125,7 +127,12 @@ def _judge(
         ]
         numbers |= {f"difference_{key}": value for key, value in dataclasses.asdict(difference).items()}
         numbers["champion_invalid_fraction"] = other.played.invalid_fraction
-    return _Judged([*conditions, *limit_conditions(_limits(one), newest.recipe.promotion)], numbers)
+        played[CHAMPION] = _when(other.played)
+    return _Judged([*conditions, *limit_conditions(_limits(one), newest.recipe.promotion)], numbers, played)
+
+
+def _when(played: Played) -> str:
+    return "for this decision" if played.was_now else "in its own evaluation"
 
 
 def _contender(registry: ModelRegistry, newest: Newest, version: Version, folder: Path) -> _Contender:
@@ -148,8 +155,8 @@ def _difference(newest: Newest, one: Played, other: Played) -> Difference:
 def _limits(challenger: _Contender) -> Limits:
     """What was measured of the challenger; planted texts by its own evaluation, latency when it was registered."""
     injection: dict[str, Any] = challenger.bundle.metrics["injection"]
-    was_left_out = challenger.bundle.recipe.evaluation_reports.injection is None
-    gained = None if was_left_out else float(injection.get(POLICY, {}).get("gained", 0.0))
+    measured = challenger.bundle.measures_injection
+    gained = float(injection.get(POLICY, {}).get("gained", 0.0)) if measured else None
     return Limits(challenger.played.invalid_fraction, gained, float(challenger.version.tags[LATENCY_P95]))
 
 
@@ -158,7 +165,7 @@ def _version_tags(challenger: Version, champion: Version | None) -> dict[str, st
     return {**told, CHAMPION: str(champion.number)} if champion else told
 
 
-def _record(root: Path, tracker: MlflowTracker, decision: Decision, numbers: dict[str, float]) -> None:
+def _record(root: Path, tracker: MlflowTracker, decision: Decision, judged: _Judged) -> None:
     """Write the decision and its reasons on the run: as tags to search by, and as a table to read."""
     broken = [condition.name for condition in decision.conditions if not condition.holds]
     client = open_client(root)
@@ -166,9 +173,10 @@ def _record(root: Path, tracker: MlflowTracker, decision: Decision, numbers: dic
         "decision": decision.outcome,
         "reasons": "; ".join(broken) or "every condition holds",
         "mlflow.note.content": markdown_table(decision.conditions),
+        **{f"{who}_played": when for who, when in judged.played.items()},
     }.items():
         client.set_tag(tracker.run_id, key, value)
-    tracker.log_metrics(numbers, step=None)
+    tracker.log_metrics(judged.numbers, step=None)
 
 
 def _act(registry: ModelRegistry, decision: Decision) -> None:

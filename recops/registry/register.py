@@ -88,7 +88,8 @@ def pinned_libraries() -> list[str]:
     """Return the libraries that the package needs, in the versions that are installed."""
     needed = [Requirement(text) for text in importlib.metadata.requires(PACKAGE) or ()]
     names = sorted(one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""}))
-    return [f"{name}=={importlib.metadata.version(name)}" for name in names]
+    # Without the local part of a version (2.13.0+cpu), which names a build that package indexes do not offer.
+    return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in names]
 
 
 @contextmanager

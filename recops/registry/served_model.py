@@ -70,7 +70,9 @@ class ServedModel(PythonModel):
                 with self._one_at_a_time:
                     rows.append(_told(answer(self._scene, asked_of(row))))
             except InputError as error:
-                raise MlflowException.invalid_parameter_value(f"row {number}: {error}") from error
+                # Without the next step, which names other users and commands: whoever asks here has no terminal.
+                words = f"row {number}: {error.where}: found {error.found}; expected {error.expected}"
+                raise MlflowException.invalid_parameter_value(words) from error
         return pd.DataFrame(rows, columns=OUTPUTS.input_names())
 
 
@@ -82,7 +84,7 @@ def asked_of(row: Mapping[str, Any]) -> Asked:
     """
     user_id, candidates, request = (row.get(name) for name in ("user_id", "candidates", "request"))
     if not isinstance(user_id, str) or not user_id:
-        step = 'Name the user: {"dataframe_records": [{"user_id": "..."}]}'
+        step = "Name the user."
         raise InputError("user_id", found=repr(user_id), expected="a user of the model's data", next_step=step)
     named = () if candidates is None else tuple(map(str, candidates))
     said = request if isinstance(request, str) else ""

@@ -121,6 +121,9 @@ def test_a_model_that_has_not_played_the_newest_candidates_plays_them_now(layout
     recipe = load_recipe(layout.recipe_file)
     bundle = open_bundle(shutil.copytree(layout.root, tmp_path / "bundle"))
     (tmp_path / "data").mkdir()
+    del bundle.content["sasrec_embeddings"]["width"]  # registered when the recipe had other keys
+    with pytest.raises(InputError, match=r"sasrec_embeddings\.width"):
+        bundle.recipe.model_dump()
     told = played_on(Newest.of(layout, recipe), bundle, tmp_path / "data")
     later(layout, 60)
     now = played_on(Newest.of(layout, recipe), bundle, tmp_path / "data")
@@ -128,6 +131,9 @@ def test_a_model_that_has_not_played_the_newest_candidates_plays_them_now(layout
     assert told.ranks.min() < ABSENT
     np.testing.assert_array_equal(now.ranks, told.ranks)
     assert now.invalid_fraction == told.invalid_fraction < 1
+    bundle.content["agent"]["unknown"] = 1
+    with pytest.raises(InputError, match="Register the model again"):
+        played_on(Newest.of(layout, recipe), bundle, tmp_path / "data")
 
 
 @pytest.mark.slow
@@ -148,6 +154,8 @@ def test_both_play_the_newest_candidates_unless_one_was_trained_on_them(layout: 
     assert (decision.outcome, decision.challenger) == ("promoted", 3)
     run = client_of(layout).get_run(decision.run_id)
     assert run.data.tags["candidates_sha256"] == "from day 60"
+    told = (run.data.tags["challenger_played"], run.data.tags["champion_played"])
+    assert told == ("in its own evaluation", "for this decision")
     assert run.data.metrics["difference_mean"] == 0.0
 
 

@@ -80,6 +80,7 @@ def test_a_wrong_request_is_told_what_is_wrong(model: Any, values: dict[str, Any
     with pytest.raises(MlflowException) as caught:
         model.predict(asked(**values))
     assert words in str(caught.value)
+    assert "such as" not in str(caught.value)  # other users' ids
     assert caught.value.get_http_status_code() == 400
 
 
@@ -132,6 +133,7 @@ def test_the_same_model_is_registered_once_and_another_takes_the_alias(layout: L
     first, again = register(layout, recipe), register(layout, recipe)
     assert (first.version.number, first.is_new) == (1, True)
     assert (again.version.number, again.is_new) == (1, False)
+    assert not register(layout, change_recipe(layout, "promotion", margin=0.5)).is_new
     another_policy(layout)
     assert register(layout, recipe).version.number == 2
     client = MlflowClient(tracking_uri=store_uri(layout.root))
