@@ -111,6 +111,15 @@ def test_every_stage_has_one_finished_mlflow_run_with_its_tags(finished: Finishe
         assert run.data.params[seed] == "7"
 
 
+def test_the_final_policy_is_registered_as_the_challenger(finished: FinishedRun) -> None:
+    client = MlflowClient(tracking_uri=store_uri(finished.project.root))
+    version = client.get_model_version_by_alias(RECIPE, "challenger")
+    made = {run.data.tags["stage"]: run.info.run_id for run in runs_of(finished.project)}
+    for stage in ("ppr_model", "evaluation_reports"):
+        assert version.tags[f"{stage}_run"] == made[stage]
+    assert list(client.get_registered_model(RECIPE).aliases) == ["challenger"]
+
+
 def test_a_trainings_curve_and_report_are_in_mlflow(finished: FinishedRun) -> None:
     client = MlflowClient(tracking_uri=store_uri(finished.project.root))
     [run] = [run for run in runs_of(finished.project) if run.data.tags["stage"] == "grpo_model"]
