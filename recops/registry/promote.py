@@ -82,21 +82,16 @@ def promote(layout: Layout, recipe: Recipe) -> Decision:
     """
     with one_at_a_time(layout.root, recipe.name) as place, tempfile.TemporaryDirectory(dir=place) as temporary:
         registry = ModelRegistry(layout.root, recipe.name)
-        challenger, champion = registry.aliased(CHALLENGER), registry.aliased(CHAMPION)
-        if challenger is None:
-            step = f"Register the recipe's policy first: recops register {recipe.name}"
-            raise InputError(recipe.name, found="no challenger", expected="a registered model", next_step=step)
-        is_same = champion is not None and champion.number == challenger.number
+        challenger, champion = _versions(registry)
         newest = Newest.of(layout, recipe)
         tags = {"candidates_sha256": newest.candidates_sha256, **_version_tags(challenger, champion)}
         parameters = recipe.promotion.model_dump()
         with registry_run(layout.root, recipe.name, action="promote", parameters=parameters, tags=tags) as tracker:
-            rival = None if is_same else champion
-            judged = _judge(registry, newest, challenger, rival, Path(temporary))
-            decided: Outcome = "promoted" if all_hold(judged.conditions) else "refused"
+            is_same = champion is not None and champion.number == challenger.number
+            judged = _judge(registry, newest, challenger, None if is_same else champion, Path(temporary))
             decision = Decision(
                 recipe.name,
-                "unchanged" if is_same else decided,
+                "unchanged" if is_same else "promoted" if all_hold(judged.conditions) else "refused",
                 challenger.number,
                 champion.number if champion else None,
                 tuple(judged.conditions),
@@ -105,6 +100,15 @@ def promote(layout: Layout, recipe: Recipe) -> Decision:
             _record(layout.root, tracker, decision, judged)
         _act(registry, decision)
         return decision
+
+
+def _versions(registry: ModelRegistry) -> tuple[Version, Version | None]:
+    """Return the challenger, and the champion if there is one."""
+    challenger = registry.aliased(CHALLENGER)
+    if challenger is None:
+        step = f"Register the recipe's policy first: recops register {registry.name}"
+        raise InputError(registry.name, found="no challenger", expected="a registered model", next_step=step)
+    return challenger, registry.aliased(CHAMPION)
 
 
 def _judge(
