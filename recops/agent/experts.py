@@ -22,7 +22,7 @@ from recops.agent.fusion import Fusion, sources_of
 from recops.agent.local_policy import control_tokens_of, count_tokens_of, open_tokenizer
 from recops.agent.prompts import task_messages, tool_schemas
 from recops.agent.rewards import CUTOFF
-from recops.agent.script import Script, scripted_episode
+from recops.agent.script import Script, opening_calls, scripted_episode
 from recops.artifacts import file_sha256, write_json
 from recops.config.agent import AgentConfig
 from recops.config.policy import ExpertEpisodesConfig
@@ -137,7 +137,7 @@ def fit_script(toolbox: Toolbox, config: ExpertEpisodesConfig, agent: AgentConfi
     toolbox.evidence.prepare(ids.tolist())
     ranking = [Task(sample, sample.candidates, "rank") for sample in map(store.sample, ids.tolist())]
     pairs = draw_tasks(store, ids, count=len(ids), pair_fraction=1.0, seed=sub_seed(seed, "pairs to fit"))
-    allowed = min(len(sources_of(agent)), agent.max_calls)
+    allowed = min(len(sources_of(agent)), agent.max_calls - len(opening_calls(agent)))
     if config.max_orders > allowed:
         step = "Lower it, or add ordering tools to agent.tools."
         expected = f"at most {allowed}, as many ordering calls as agent.tools and agent.max_calls allow"

@@ -1,34 +1,36 @@
-"""How the scripted expert merges the tools' orders: weighted reciprocal ranks, weights fitted once per stage.
+"""How the scripted expert asks and merges: which orders for which users, and reciprocal ranks of which the first leads.
 
-Score of a candidate = sum over the called sources of weight / (constant + rank), rank from 0, or of the source's
-value of "unknown" where it cannot score the candidate (reciprocal rank fusion: Cormack, Clarke and Buettcher 2009).
-A weight depends on what the prompt shows of the user: it is a base plus a slope for each habit, how often the items of
-the history repeat a category, or another field that stands there. The weights maximise the likelihood of the target
-among the candidates (conditional logit) for each set of sources.
-Shapes: N tasks, K candidates, S sources, H habits.
+Score of a candidate = sum over the sources asked of weight / (constant + rank), rank from 0, nothing where a source
+cannot score the candidate (reciprocal rank fusion: Cormack, Clarke and Buettcher 2009). The source that was asked first
+weighs `lead_factor`, the others 1: the order of the calls says whom the answer follows, and the embedded policy is
+taught the same rule. A *plan* is the sources in that order; for each group of users with the same habits it is the one
+that ranked best on `policy_train`. Shapes: N tasks, K candidates, S sources.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
 
 from recops.agent.rewards import CUTOFF
 from recops.config.agent import AgentConfig
 from recops.metrics import ndcg_at_k
 from recops.records import Task, label
+from recops.tools.habits import read_habits
 from recops.tools.toolbox import Toolbox
 
 UNKNOWN = -1
-_PENALTY = 1e-3
+_ALL_USERS_COUNT = 50
+"""What a plan did for all users counts like so many users with the same habits: a handful cannot choose alone."""
 
 Ranks = NDArray[np.int64]
-Habits = NDArray[np.float64]
+Plan = tuple[int, ...]
+"""Places of the sources to ask, the one that leads first."""
+Habits = tuple[str, ...]
+"""What the profile says of a user's habits, in its words; empty where the agent has no such profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,118 +88,119 @@ def ask(toolbox: Toolbox, tasks: Sequence[Task], sources: Sequence[Source]) -> R
     return np.asarray(answers, dtype=np.int64)
 
 
-def habits(task: Task, toolbox: Toolbox, agent: AgentConfig) -> Habits:
-    """Return what the history in the prompt says of the user, shape (H,), one habit per field that stands there.
+def tells_habits(agent: AgentConfig) -> bool:
+    """Whether the agent can ask for a user's habits."""
+    return "get_user_profile" in agent.tools and "habits" in agent.profile_parts
 
-    A habit is the share of items, the first left out, whose field is that of an item before them: 1 for a user who
-    never leaves a category, 0 for one who never comes back to one, and for a history of one item.
-    """
-    items = [event.item for event in task.sample.history[-agent.history_length :]]
-    shown = [[toolbox.item_text.field(item, field) for item in items] for field in agent.history_fields]
-    return np.asarray([(len(items) - len(set(values))) / max(1, len(items) - 1) for values in shown])
+
+def ask_habits(toolbox: Toolbox, tasks: Sequence[Task], agent: AgentConfig) -> list[Habits]:
+    """Return what the profile says of the user of each task."""
+    if not tells_habits(agent):
+        return [() for _ in tasks]
+    return [tuple(read_habits(toolbox.call(task, "get_user_profile", {})).values()) for task in tasks]
 
 
 class Fusion:
-    """Scores candidates by the orders of any set of sources; a set is fitted when it is first asked for."""
+    """Knows which plan ranks best for which habits, and scores candidates by a plan's orders."""
 
     def __init__(
         self,
         sources: Sequence[Source],
         ranks_NSK: Ranks,
         targets_N: Ranks,
-        habits_NH: Habits,
+        habits_N: Sequence[Habits],
         *,
-        habit_names: Sequence[str],
         rank_constant: float,
+        lead_factor: float,
     ) -> None:
+        """Keep the tasks that plans are compared on.
+
+        Args:
+            sources: everything that may be asked.
+            ranks_NSK: their answers.
+            targets_N: place of the target among the candidates.
+            habits_N: of each task's user.
+            rank_constant: added to a rank before it is inverted.
+            lead_factor: weight of the source that is asked first.
+        """
         self.sources = tuple(sources)
-        self._ranks_NSK, self._targets_N, self._habits_NH = ranks_NSK, targets_N, habits_NH
-        self._habit_names, self._constant = tuple(habit_names), rank_constant
-        self._weights: dict[tuple[int, ...], NDArray[np.float64]] = {}
-        self._best: dict[int, tuple[int, ...]] = {}
+        self._ranks_NSK, self._targets_N = ranks_NSK, targets_N
+        self._groups = {one: [n for n, other in enumerate(habits_N) if other == one] for one in sorted(set(habits_N))}
+        self._constant, self._lead = rank_constant, lead_factor
+        self._plans: dict[int, dict[Habits, Plan]] = {}
 
     @classmethod
     def fit(cls, toolbox: Toolbox, tasks: Sequence[Task], agent: AgentConfig, rank_constant: float) -> "Fusion":
-        """Learn from tasks of `policy_train`, all with the same number of candidates, which sources tell the target."""
+        """Ask everything about tasks of `policy_train`, all with the same number of candidates."""
         sources = sources_of(agent)
         targets_N = np.asarray([task.candidates.index(task.sample.target) for task in tasks], dtype=np.int64)
-        habits_NH = np.stack([habits(task, toolbox, agent) for task in tasks])
         return cls(
             sources,
             ask(toolbox, tasks, sources),
             targets_N,
-            habits_NH,
-            habit_names=agent.history_fields,
+            ask_habits(toolbox, tasks, agent),
             rank_constant=rank_constant,
+            lead_factor=agent.lead_factor,
         )
 
-    def scores(self, orders: Mapping[Source, Ranks], habits_H: Habits) -> NDArray[np.float64]:
-        """Return the score of each candidate, shape (K,), from the ranks (K,) that the asked sources gave."""
-        chosen = tuple(sorted(self.sources.index(source) for source in orders))
-        ranks_SK = np.stack([orders[self.sources[place]] for place in chosen])
-        return self._features(ranks_SK, habits_H) @ self.weights(chosen)
+    def scores(self, orders: Sequence[Ranks]) -> NDArray[np.float64]:
+        """Return the score of each candidate, shape (..., K), from ranks (..., K) in the order of asking."""
+        weights = [self._lead, *(1.0 for _ in orders[1:])]
+        parts = [weight * self._reciprocal(ranks) for weight, ranks in zip(weights, orders, strict=True)]
+        return np.asarray(np.sum(parts, axis=0), dtype=np.float64)
 
-    def weights(self, chosen: tuple[int, ...]) -> NDArray[np.float64]:
-        """Return the fitted weights of a set of sources (ascending places): reciprocal ranks, then unknowns.
+    def _reciprocal(self, ranks_K: Ranks) -> NDArray[np.float64]:
+        known = ranks_K != UNKNOWN
+        return np.where(known, self._constant / (self._constant + np.where(known, ranks_K, 0)), 0.0)
 
-        The base comes first, then the slope of each habit: shape (2S * (1 + H),).
-        """
-        if chosen not in self._weights:
-            self._weights[chosen] = self._fitted(chosen)
-        return self._weights[chosen]
+    def plan(self, num_sources: int, habits: Habits) -> Plan:
+        """Return the plan of so many sources for users with these habits; `()` asks for that of all users."""
+        if num_sources not in self._plans:
+            self._plans[num_sources] = self._best_plans(num_sources)
+        of_habits = self._plans[num_sources]
+        return of_habits.get(habits, of_habits[()])
 
-    def _features(self, ranks_SK: Ranks, habits_H: Habits) -> NDArray[np.float64]:
-        """Turn ranks (..., S, K) and habits (..., H) into features (..., K, 2S * (1 + H))."""
-        known = ranks_SK != UNKNOWN
-        reciprocal = np.where(known, self._constant / (self._constant + np.where(known, ranks_SK, 0)), 0.0)
-        plain = np.moveaxis(np.concatenate([reciprocal, ~known], axis=-2), -2, -1).astype(np.float64)
-        sloped = [plain * habits_H[..., place, None, None] for place in range(habits_H.shape[-1])]
-        return np.concatenate([plain, *sloped], axis=-1)
+    def _best_plans(self, num_sources: int) -> dict[Habits, Plan]:
+        plans = list(self._all_plans(num_sources))
+        gains_PN = np.stack([self.gains(plan) for plan in plans])
+        of_all_P = gains_PN.mean(axis=1)
+        best: dict[Habits, Plan] = {(): plans[int(of_all_P.argmax())]}
+        for habits, members in self._groups.items():
+            if habits:
+                mean_P = (gains_PN[:, members].sum(axis=1) + _ALL_USERS_COUNT * of_all_P) / (
+                    len(members) + _ALL_USERS_COUNT
+                )
+                best[habits] = plans[int(mean_P.argmax())]
+        return best
 
-    def _fitted(self, chosen: tuple[int, ...]) -> NDArray[np.float64]:
-        features_NKF = self._features(self._ranks_NSK[:, list(chosen)], self._habits_NH)
-        rows_N = np.arange(len(self._targets_N))
-        wanted_F = features_NKF[rows_N, self._targets_N].mean(axis=0)
+    def _all_plans(self, num_sources: int) -> Iterator[Plan]:
+        """Every set of so many sources with each of them in the lead; the others best first, for a habit to form."""
+        alone = [float(self.gains((place,)).mean()) for place in range(len(self.sources))]
+        for chosen in itertools.combinations(range(len(self.sources)), num_sources):
+            for lead in chosen:
+                yield (lead, *sorted((place for place in chosen if place != lead), key=lambda place: -alone[place]))
 
-        def loss(weights_F: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-            scores_NK = features_NKF @ weights_F
-            likelihood = log_softmax(scores_NK, axis=1)[rows_N, self._targets_N].mean()
-            expected_F = np.einsum("nk,nkf->f", softmax(scores_NK, axis=1), features_NKF) / len(rows_N)
-            value = -likelihood + _PENALTY * float(weights_F @ weights_F)
-            return float(value), expected_F - wanted_F + 2 * _PENALTY * weights_F
-
-        start = np.zeros(features_NKF.shape[-1])
-        start[: 2 * len(chosen)] = 1.0
-        return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B").x, dtype=np.float64)
-
-    def best(self, num_sources: int) -> tuple[int, ...]:
-        """Return the set of so many sources (ascending places) that ranks the tasks of the fit best."""
-        if num_sources not in self._best:
-            sets = itertools.combinations(range(len(self.sources)), num_sources)
-            self._best[num_sources] = max(sets, key=self.ndcg)
-        return self._best[num_sources]
-
-    def best_first(self, num_sources: int) -> tuple[int, ...]:
-        """Return the places of `best`, the source that ranks best alone before the others."""
-        return tuple(sorted(self.best(num_sources), key=lambda place: -self.ndcg((place,))))
-
-    def ndcg(self, chosen: tuple[int, ...]) -> float:
-        """Return NDCG@10 of a set of sources on the tasks of the fit; equal scores share their ranks' mean."""
-        scores_NK = self._features(self._ranks_NSK[:, list(chosen)], self._habits_NH) @ self.weights(chosen)
+    def gains(self, plan: Plan) -> NDArray[np.float64]:
+        """Return NDCG@10 of a plan on each task, shape (N,); equal scores share their ranks' mean."""
+        scores_NK = self.scores([self._ranks_NSK[:, place] for place in plan])
         target_N1 = scores_NK[np.arange(len(scores_NK)), self._targets_N][:, None]
         ties_N = (scores_NK == target_N1).sum(axis=1) - 1
-        return float(ndcg_at_k((scores_NK > target_N1).sum(axis=1) + ties_N // 2, CUTOFF).mean())
+        return ndcg_at_k((scores_NK > target_N1).sum(axis=1) + ties_N // 2, CUTOFF)
 
-    def described(self) -> dict[str, dict[str, float]]:
-        """Return the weights fitted so far: set of sources -> source, its value of "unknown", and their slopes."""
-        sets = {}
-        for chosen, weights_F in sorted(self._weights.items()):
-            names = [self.sources[place].name for place in chosen]
-            base = [*names, *(f"{name} unknown" for name in names)]
-            sloped = [f"{name} x {habit}" for habit in self._habit_names for name in base]
-            named = zip([*base, *sloped], weights_F, strict=True)
-            sets[" + ".join(names)] = {name: round(float(weight), 6) for name, weight in named}
-        return sets
+    def described(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Return, for each number of sources asked for, the plan of each group of habits, its size and its NDCG@10."""
+        told: dict[str, dict[str, dict[str, Any]]] = {}
+        for count, plans in sorted(self._plans.items()):
+            everybody = list(range(len(self._targets_N)))
+            told[f"{count} orders"] = {
+                ", ".join(habits) or "all users": {
+                    "asks": [self.sources[place].name for place in plan],
+                    "users": len(members := self._groups[habits] if habits else everybody),
+                    "ndcg": round(float(self.gains(plan)[members].mean()), 4),
+                }
+                for habits, plan in sorted(plans.items())
+            }
+        return told
 
     def single_ndcg(self) -> dict[str, float]:
         """Return NDCG@10 of each source alone on the tasks of the fit, unknown candidates last and at random.

@@ -1,6 +1,6 @@
 """The scripted expert: asks ordering tools, merges what they say, answers. It never looks at the target."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +9,17 @@ from numpy.typing import NDArray
 
 from recops.agent.answer import num_expected
 from recops.agent.environment import RecommendationEnvironment, environment_class
-from recops.agent.fusion import Fusion, Ranks, Source, habits, read_order
+from recops.agent.fusion import Fusion, Plan, Ranks, Source, read_order, tells_habits
 from recops.agent.loops import episode_messages, leaders
 from recops.config.agent import AgentConfig
 from recops.records import Call, Episode, Task, label
+from recops.tools.habits import read_habits
 from recops.tools.toolbox import Toolbox
 
-Planned = Source | tuple[str, dict[str, Any]]
-"""A call that orders the candidates, or one that describes: tool and arguments."""
+Look = tuple[str, dict[str, Any]]
+"""A call that describes: tool and arguments."""
+Planned = Source | Look
+"""A call that orders the candidates, or one that describes."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,8 @@ class Script:
         pairs: merges orders of two candidates.
         num_orders: least and greatest number of ordering calls. In `react` the number is drawn; in `analyze_plan_act`
             the least are planned together, and one more follows while the orders differ on the first candidate.
-        explore_fraction: share of episodes with random sources in random order; the others ask the best set of their
-            size, the most telling source first: a habit that greedy decoding can follow.
+        explore_fraction: share of episodes with random sources in random order; the others follow the plan for the
+            habits of the user, which greedy decoding can follow too.
         look_fraction: share of episodes with one call more that describes and does not order.
     """
 
@@ -46,86 +49,112 @@ def scripted_episode(
     """Play one task by the script, in the turns of the recipe's loop: the best set of tools or a seeded one, merged."""
     environment = environment_class(toolbox, agent)()
     environment.begin(task)
-    fusion = script.ranking if task.direction == "rank" else script.pairs
-    rounds: list[list[Call]] = []
-    orders: dict[Source, Ranks] = {}
-    for planned in _ROUNDS[agent.loop](task, agent, generator, script, fusion, environment.calls):
-        rounds.append([_called(environment, one) for one in planned])
-        for one, call in zip(planned, rounds[-1], strict=True):
-            if isinstance(one, Source):
-                orders[one] = read_order(call.answer, len(task.candidates))
-    scores_K = fusion.scores(orders, habits(task, toolbox, agent)) if orders else np.zeros(len(task.candidates))
-    labels = _answer(task, agent, generator, scores_K)
-    messages = episode_messages(agent.loop, rounds, labels, task.direction)
-    return environment.finish(messages, truncated=False, num_completion_tokens=0)
+    return _Play(environment, task, agent, generator, script).episode()
 
 
-def _called(environment: RecommendationEnvironment, planned: Planned) -> Call:
-    name, arguments = (planned.tool, planned.arguments) if isinstance(planned, Source) else planned
-    method: Callable[..., str] = getattr(environment, name)
-    method(**arguments)
-    return environment.calls[-1]
+def opening_calls(agent: AgentConfig) -> list[Look]:
+    """Return what the expert asks before any order: the user's habits, where they can be asked for."""
+    return [("get_user_profile", {})] if tells_habits(agent) else []
 
 
-def _react(
-    task: Task, agent: AgentConfig, generator: np.random.Generator, script: Script, fusion: Fusion, _: Sequence[Call]
-) -> Iterator[list[Planned]]:
-    """A seeded number of sources, decided before the first call, one call a turn."""
-    low, high = script.num_orders
-    num_orders = min(int(generator.integers(low, high + 1)), len(fusion.sources), agent.max_calls)
-    calls = _sources(generator, num_orders, script=script, fusion=fusion)
-    looks = _looks(task, agent, generator)
-    if looks and len(calls) < agent.max_calls and generator.random() < script.look_fraction:
-        calls.insert(int(generator.integers(len(calls) + 1)), looks[int(generator.integers(len(looks)))])
-    for call in calls:
-        yield [call]
+class _Play:
+    """One episode of the expert."""
 
+    def __init__(
+        self,
+        environment: RecommendationEnvironment,
+        task: Task,
+        agent: AgentConfig,
+        generator: np.random.Generator,
+        script: Script,
+    ) -> None:
+        self._environment, self._task, self._agent = environment, task, agent
+        self._generator, self._script = generator, script
+        self._fusion = script.ranking if task.direction == "rank" else script.pairs
+        self._explores = generator.random() < script.explore_fraction
+        self._orders: list[Ranks] = []
 
-def _analyze_plan_act(
-    task: Task, agent: AgentConfig, generator: np.random.Generator, script: Script, fusion: Fusion, made: Sequence[Call]
-) -> Iterator[list[Planned]]:
-    """A look now and then, the least number of sources as one plan, and one more while their orders differ."""
-    low, high = (min(number, len(fusion.sources), agent.max_calls) for number in script.num_orders)
-    sources = _sources(generator, high, script=script, fusion=fusion)
-    looks = _looks(task, agent, generator)
-    if looks and high < agent.max_calls and generator.random() < script.look_fraction:
-        yield [looks[int(generator.integers(len(looks)))]]
-    yield sources[:low]
-    for source in sources[low:]:
-        if len(leaders(made)) < 2:
-            return
-        yield [source]
+    def episode(self) -> Episode:
+        task, loop = self._task, self._agent.loop
+        turns = self._react() if loop == "react" else self._analyze_plan_act()
+        rounds = [[self._called(one) for one in planned] for planned in turns]
+        scores_K = self._fusion.scores(self._orders) if self._orders else np.zeros(len(task.candidates))
+        messages = episode_messages(loop, rounds, self._answer(scores_K), task.direction)
+        return self._environment.finish(messages, truncated=False, num_completion_tokens=0)
 
+    def _react(self) -> Iterator[list[Planned]]:
+        """A seeded number of sources, decided before the first call, one call a turn."""
+        yield from self._opening()
+        low, high = self._num_orders()
+        calls: list[Planned] = list(self._sources(int(self._generator.integers(low, high + 1))))
+        look = self._look(len(calls))
+        if look is not None:
+            calls.insert(int(self._generator.integers(len(calls) + 1)), look)
+        for call in calls:
+            yield [call]
 
-_ROUNDS = {"react": _react, "analyze_plan_act": _analyze_plan_act}
-"""Loop -> what the expert asks, round by round; the calls made so far are there to be looked at."""
+    def _analyze_plan_act(self) -> Iterator[list[Planned]]:
+        """A look now and then, the least number of sources as one plan, and one more while their orders differ."""
+        yield from self._opening()
+        low, high = self._num_orders()
+        sources, look = self._sources(high), self._look(high)
+        if look is not None:
+            yield [look]
+        yield list(sources[:low])
+        for source in sources[low:]:
+            if len(leaders(self._environment.calls)) < 2:
+                return
+            yield [source]
 
+    def _opening(self) -> Iterator[list[Planned]]:
+        for look in opening_calls(self._agent):
+            yield [look]
 
-def _sources(generator: np.random.Generator, count: int, *, script: Script, fusion: Fusion) -> list[Planned]:
-    """Return so many sources: the best set, the most telling first, or now and then random ones in random order."""
-    explores = generator.random() < script.explore_fraction
-    order = generator.permutation(len(fusion.sources))[:count] if explores else fusion.best_first(count)
-    return [fusion.sources[place] for place in order]
+    def _num_orders(self) -> tuple[int, int]:
+        room = self._agent.max_calls - len(opening_calls(self._agent))
+        low, high = (min(number, len(self._fusion.sources), room) for number in self._script.num_orders)
+        return low, high
 
+    def _sources(self, count: int) -> list[Source]:
+        """Return so many sources: the plan for the habits that the user was found to have, or random ones."""
+        if self._explores:
+            plan: Plan = tuple(int(place) for place in self._generator.permutation(len(self._fusion.sources))[:count])
+        else:
+            told = [read_habits(call.answer) for call in self._environment.calls if call.tool == "get_user_profile"]
+            plan = self._fusion.plan(count, tuple(told[0].values()) if told else ())
+        return [self._fusion.sources[place] for place in plan]
 
-def _looks(task: Task, agent: AgentConfig, generator: np.random.Generator) -> list[tuple[str, dict[str, Any]]]:
-    """The describing calls that the suite allows, with seeded arguments; a search needs a request, and has none."""
-    limit, letter = int(generator.integers(1, 6)), label(int(generator.integers(len(task.candidates))))
-    looks: dict[str, dict[str, Any]] = {
-        "get_user_history": {"limit": limit},
-        "get_item_info": {"candidate": letter},
-        "analyze_candidates": {},
-        "get_user_profile": {},
-        "get_session_behavior": {},
-        "get_rating_behavior": {},
-        "get_related_items": {"item": letter},
-        "get_similar_items": {"item": letter},
-    }
-    return [(name, arguments) for name, arguments in looks.items() if name in agent.tools]
+    def _look(self, num_orders: int) -> Look | None:
+        """Return a describing call now and then, where there is room; a search needs a request, and has none."""
+        limit, place = int(self._generator.integers(1, 6)), int(self._generator.integers(len(self._task.candidates)))
+        looks: dict[str, dict[str, Any]] = {
+            "get_user_history": {"limit": limit},
+            "get_item_info": {"candidate": label(place)},
+            "analyze_candidates": {},
+            "get_user_profile": {},
+            "get_session_behavior": {},
+            "get_rating_behavior": {},
+            "get_related_items": {"item": label(place)},
+            "get_similar_items": {"item": label(place)},
+        }
+        opening = opening_calls(self._agent)
+        allowed = [one for one in looks.items() if one[0] in self._agent.tools and one not in opening]
+        if not allowed or num_orders + len(opening) >= self._agent.max_calls:
+            return None
+        look = allowed[int(self._generator.integers(len(allowed)))]
+        return look if self._generator.random() < self._script.look_fraction else None
 
+    def _called(self, planned: Planned) -> Call:
+        name, arguments = (planned.tool, planned.arguments) if isinstance(planned, Source) else planned
+        method: Callable[..., str] = getattr(self._environment, name)
+        method(**arguments)
+        call = self._environment.calls[-1]
+        if isinstance(planned, Source):
+            self._orders.append(read_order(call.answer, len(self._task.candidates)))
+        return call
 
-def _answer(task: Task, agent: AgentConfig, generator: np.random.Generator, scores_K: NDArray[np.float64]) -> list[str]:
-    """The labels by merged score, least likely first where the task asks for that; ties in seeded order."""
-    wanted_K = -scores_K if task.direction == "less" else scores_K
-    best_first = np.lexsort((generator.random(len(wanted_K)), -wanted_K))
-    return [label(int(place)) for place in best_first[: num_expected(task, agent)]]
+    def _answer(self, scores_K: NDArray[np.float64]) -> list[str]:
+        """The labels by merged score, least likely first where the task asks for that; ties in seeded order."""
+        wanted_K = -scores_K if self._task.direction == "less" else scores_K
+        best_first = np.lexsort((self._generator.random(len(wanted_K)), -wanted_K))
+        return [label(int(place)) for place in best_first[: num_expected(self._task, self._agent)]]

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from recops.config.section import Section
 
 ItemField = Literal["title", "category", "store", "price", "rating"]
+ProfilePart = Literal["habits", "categories", "stores", "price", "rating", "span"]
 Engine = Literal["transformers", "vllm"]
 Loop = Literal["react", "analyze_plan_act"]
 
@@ -87,8 +88,10 @@ class AgentConfig(Section):
     and the calls of the plan (RecThinker). `tools` is the name of a suite or a list of names: of our tools, of entry
     points of `recops.tools`, or `package.module.function`. The suite's names stand here afterwards, so that a manifest
     says what there was. The three lists of fields say what stands for an item in the history of the prompt, beside a
-    candidate's letter in the prompt, and in the answers of the tools that describe items. `engine` plays trained
-    policies where nothing is trained: self-play, mining, evaluation, use.
+    candidate's letter in the prompt, and in the answers of the tools that describe items. `profile_parts` is what
+    `get_user_profile` tells, in that order. `lead_factor` is how often the order that is asked for first counts where
+    the embedded policy and the expert merge orders. `engine` plays trained policies where nothing is trained:
+    self-play, mining, evaluation, use.
     """
 
     engine: Engine
@@ -101,6 +104,8 @@ class AgentConfig(Section):
     history_fields: tuple[ItemField, ...]
     candidate_fields: tuple[ItemField, ...]
     tool_fields: tuple[ItemField, ...]
+    profile_parts: Annotated[tuple[ProfilePart, ...], Field(min_length=1)]
+    lead_factor: Annotated[float, Field(ge=1)]
     popularity_window_days: Annotated[int, Field(ge=1)]
     max_title_characters: Annotated[int, Field(ge=10)]
     max_completion_tokens: Annotated[int, Field(ge=16)]

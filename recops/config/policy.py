@@ -21,7 +21,11 @@ class LoraConfig(Section):
 
 
 class EmbeddedPolicyConfig(Section):
-    """A small Qwen3-architecture model with its own tokenizer, trained from scratch on synthetic episodes."""
+    """A small Qwen3-architecture model with its own tokenizer, trained from scratch on synthetic episodes.
+
+    Attributes:
+        orders: how many orders a synthetic episode or drill merges, each as likely as it stands there.
+    """
 
     kind: Literal["embedded"]
     width: Count
@@ -31,6 +35,7 @@ class EmbeddedPolicyConfig(Section):
     vocabulary_size: Annotated[int, Field(ge=512)]
     drill_steps: Count
     episode_steps: Count
+    orders: Annotated[tuple[Count, ...], Field(min_length=1)]
     drill_batch_size: Count
     episode_batch_size: Count
     learning_rate: Positive

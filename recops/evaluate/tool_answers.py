@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recops.agent.fusion import Source, sources_of
+from recops.agent.fusion import Source, sources_of, tells_habits
 from recops.config.agent import AgentConfig
 from recops.config.baselines import EvidenceName
 from recops.progress import progress
 from recops.records import Sample, Task, label
 from recops.retrieval.evidence import Evidence
+from recops.tools.habits import HABIT_WORDS, HABITS, read_habits
 from recops.tools.prices import BANDS
 from recops.tools.toolbox import Toolbox
 from recops.tools.user import MAX_EVENTS
@@ -116,6 +117,11 @@ def _described(toolbox: Toolbox, tasks: Sequence[Task], agent: AgentConfig) -> d
     if "analyze_candidates" in agent.tools:
         groups = [read_groups(toolbox.call(task, "analyze_candidates", {}), shape[1]) for task in tasks]
         columns |= {name: np.stack([group[name] for group in groups]) for name in groups[0]}
+    if tells_habits(agent):
+        told = [read_habits(toolbox.call(task, "get_user_profile", {})) for task in tasks]
+        for habit in HABITS:
+            words = [float(HABIT_WORDS.index(one[habit])) if habit in one else np.nan for one in told]
+            columns[f"comes back to {habit}"] = np.repeat(np.asarray(words)[:, None], shape[1], axis=1)
     if "get_user_history" in agent.tools:
         events = [toolbox.call(task, "get_user_history", {"limit": MAX_EVENTS}).splitlines() for task in tasks]
         days = [float(lines[0].rsplit("|", 1)[1].split()[0]) for lines in events]

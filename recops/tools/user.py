@@ -1,13 +1,14 @@
 """Tools about the user: each reads the user's own history. A docstring here is part of the prompt."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from recops.config.agent import ItemField
+from recops.config.agent import ItemField, ProfilePart
 from recops.records import Event
 from recops.tools.context import MAX_LISTED, MILLISECONDS_PER_DAY, ToolContext, whole_number
+from recops.tools.habits import HABITS, habit_line, habit_word
 from recops.tools.item_text import UNKNOWN
 from recops.tools.prices import price_band
 
@@ -21,21 +22,10 @@ _HIGH, _LOW = 4.0, 2.0
 
 
 def get_user_profile(context: ToolContext) -> str:
-    """The user's tastes in short: categories, stores, prices, ratings."""
-    history = context.history
-    if not history:
+    """The user's habits and tastes in short."""
+    if not context.history:
         return NO_HISTORY
-    prices = [price for event in history if (price := context.item_text.price(event.item)) is not None]
-    ratings = [event.rating for event in history if event.rating is not None]
-    days = (history[-1].timestamp - history[0].timestamp) // MILLISECONDS_PER_DAY
-    lines = [f"{head}: {_counted(context, history, name)}" for head, name in _TASTES]
-    if prices:
-        middle = float(np.median(prices))
-        lines.append(f"Price: {price_band(middle, context.price_limits)}, median ${middle:.2f}")
-    if ratings:
-        lines.append(f"Rating: {np.mean(ratings):.1f} on average, {len(ratings)} of {len(history)} rated")
-    lines.append(f"{len(history)} items in {days} days, the last {context.days_ago(history[-1])} days ago")
-    return "\n".join(lines)
+    return "\n".join(line for part in context.agent.profile_parts for line in _PROFILE[part](context))
 
 
 def get_user_history(context: ToolContext, limit: int) -> str:
@@ -83,7 +73,42 @@ def get_rating_behavior(context: ToolContext) -> str:
     return "\n".join(lines + ([f"Unrated: {unrated}"] if unrated else []))
 
 
-_TASTES: tuple[tuple[str, ItemField], ...] = (("Categories", "category"), ("Stores", "store"))
+def _habits(context: ToolContext) -> list[str]:
+    """A line each for categories and stores: how often the user comes back to one."""
+    return [
+        habit_line(plural, habit_word([context.field(event.item, field) for event in context.history]))
+        for plural, field in HABITS.items()
+    ]
+
+
+def _price(context: ToolContext) -> list[str]:
+    prices = [price for event in context.history if (price := context.item_text.price(event.item)) is not None]
+    if not prices:
+        return []
+    middle = float(np.median(prices))
+    return [f"Price: {price_band(middle, context.price_limits)}, median ${middle:.2f}"]
+
+
+def _rating(context: ToolContext) -> list[str]:
+    history = context.history
+    ratings = [event.rating for event in history if event.rating is not None]
+    return [f"Rating: {np.mean(ratings):.1f} on average, {len(ratings)} of {len(history)} rated"] if ratings else []
+
+
+def _span(context: ToolContext) -> list[str]:
+    history = context.history
+    days = (history[-1].timestamp - history[0].timestamp) // MILLISECONDS_PER_DAY
+    return [f"{len(history)} items in {days} days, the last {context.days_ago(history[-1])} days ago"]
+
+
+_PROFILE: dict[ProfilePart, Callable[[ToolContext], list[str]]] = {
+    "habits": _habits,
+    "categories": lambda context: [f"Categories: {_counted(context, context.history, 'category')}"],
+    "stores": lambda context: [f"Stores: {_counted(context, context.history, 'store')}"],
+    "price": _price,
+    "rating": _rating,
+    "span": _span,
+}
 
 
 def _told(context: ToolContext, events: Sequence[Event]) -> list[str]:

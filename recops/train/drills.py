@@ -17,14 +17,20 @@ from recops.train.synthetic import View, draw_views
 
 
 def drill_batch(
-    tokenizer: Any, generator: np.random.Generator, *, batch_size: int, num_candidates: int, num_views: int
+    tokenizer: Any,
+    generator: np.random.Generator,
+    *,
+    batch_size: int,
+    num_candidates: int,
+    num_views: int,
+    lead_factor: float,
 ) -> tuple[Tensor, Tensor]:
     """Return token ids and labels, int64 (B, L); a label stands where the answer names a candidate.
 
     Drills with two candidates are pairs: a line asks for MORE or LESS, and the answer names one.
     """
     drill = _pair_drill if num_candidates == 2 else _drill
-    drills = [drill(generator, num_candidates, num_views) for _ in range(batch_size)]
+    drills = [drill(generator, num_candidates, num_views, lead_factor) for _ in range(batch_size)]
     questions = tokenizer([question for question, _ in drills], add_special_tokens=False)["input_ids"]
     answers = tokenizer([answer for _, answer in drills], add_special_tokens=False)["input_ids"]
     ids_BL = padded([a + b for a, b in zip(questions, answers, strict=True)], tokenizer.pad_token_id)
@@ -32,13 +38,15 @@ def drill_batch(
     return ids_BL, labels_BL
 
 
-def _drill(generator: np.random.Generator, num_candidates: int, num_views: int) -> tuple[str, str]:
-    views, fusion = draw_views(generator, num_candidates, num_views)
+def _drill(generator: np.random.Generator, num_candidates: int, num_views: int, lead_factor: float) -> tuple[str, str]:
+    views, fusion = draw_views(generator, num_candidates, num_views, lead_factor)
     return _written(views), render_answer([label(one) for one in fusion])
 
 
-def _pair_drill(generator: np.random.Generator, num_candidates: int, num_views: int) -> tuple[str, str]:
-    views, fusion = draw_views(generator, num_candidates, num_views)
+def _pair_drill(
+    generator: np.random.Generator, num_candidates: int, num_views: int, lead_factor: float
+) -> tuple[str, str]:
+    views, fusion = draw_views(generator, num_candidates, num_views, lead_factor)
     direction: Direction = "more" if generator.random() < 0.5 else "less"
     right = fusion[0] if direction == "more" else fusion[-1]
     thought = ANSWER_THOUGHTS[direction]

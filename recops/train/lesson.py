@@ -20,7 +20,6 @@ _PAIR_PROBABILITY = 0.2
 _PAIR_DRILLS = 4
 """So many times more pair drills in a batch: one has a tenth of the tokens of a ranking drill."""
 _FEWEST = 3
-_VIEWS = (1, 2, 3, 3, 4)
 
 
 class Lesson:
@@ -32,10 +31,11 @@ class Lesson:
         tokenizer: Any,
         tools: Sequence[dict[str, Any]],
         config: EmbeddedPolicyConfig,
+        lead_factor: float,
         seed: int,
     ) -> None:
         self._source, self._tokenizer, self._tools = source, tokenizer, tools
-        self._config, self._seed = config, seed
+        self._config, self._lead_factor, self._seed = config, lead_factor, seed
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return token ids and labels, int64 (B, L); all episodes of a batch have as many candidates."""
@@ -48,7 +48,7 @@ class Lesson:
             self._source.draw(
                 generator,
                 num_candidates=count,
-                num_views=int(generator.choice(_VIEWS)),
+                num_views=int(generator.choice(self._config.orders)),
                 direction=("more", "less")[int(generator.integers(2))] if pairs else "rank",
                 history=_HISTORY,
             )
@@ -66,7 +66,8 @@ class Lesson:
             generator,
             batch_size=self._config.drill_batch_size * (_PAIR_DRILLS if pairs else 1),
             num_candidates=2 if pairs else _num_candidates(generator),
-            num_views=1 if copying else int(generator.choice(_VIEWS)),
+            num_views=1 if copying else int(generator.choice(self._config.orders)),
+            lead_factor=self._lead_factor,
         )
 
 

@@ -1,7 +1,8 @@
 """Short synthetic episodes: what the embedded policy learns to read before it has seen a real one.
 
 A hidden preference over random candidates; each ordering tool answers a noisy view of it; the right answer is the
-reciprocal-rank fusion of the views seen, and with one view its copy. Pairs ask for the MORE or the LESS likely of two.
+reciprocal-rank fusion of the views seen, the first leading as the expert has it, and with one view its copy. Pairs ask
+for the MORE or the LESS likely of two.
 Messages come from the functions that write real prompts; items come from the catalogue, so that its words are known.
 """
 
@@ -15,8 +16,10 @@ from recops.agent.fusion import Source, sources_of
 from recops.agent.loops import episode_messages
 from recops.agent.memory import CountTokens, history_lines
 from recops.agent.prompts import prompt_messages, render_order, request_line
+from recops.agent.script import opening_calls
 from recops.config.agent import AgentConfig
 from recops.records import Call, Direction, label
+from recops.tools.habits import HABIT_WORDS, HABITS, habit_line, read_habits
 from recops.tools.item_text import ItemText
 from recops.tools.toolbox import num_bytes
 
@@ -27,6 +30,8 @@ _NOISE = (0.4, 2.0)
 """Range of a view's noise, in standard deviations of the hidden preference."""
 _UNKNOWN_PROBABILITY = 0.25
 _OTHER_CALL_PROBABILITY = 0.08
+_HABIT_PROBABILITY = 0.9
+"""Share of the episodes with a profile in which it decides whom to ask."""
 _LONGEST_HISTORY = 4
 """Where there is a summary, histories have up to so many times the items that the prompt shows one by one."""
 
@@ -44,6 +49,7 @@ class SyntheticEpisodes:
         self._items, self._num_items, self._agent = items, num_items, agent
         self._count_tokens = count_tokens
         self._sources = sources_of(agent)
+        self._opening = [name for name, _ in opening_calls(agent)]
         self._other_tools = [name for name in _OTHER_ANSWERS if name in agent.tools]
 
     def draw(
@@ -59,10 +65,12 @@ class SyntheticEpisodes:
         past = [int(item) for item in generator.integers(1, self._num_items + 1, size=history)]
         messages = self._prompt(past, candidates, direction)
         rounds: list[list[Call]] = []
+        rounds += [[self._call(name, generator, past, candidates)] for name in self._opening]
         if self._other_tools and generator.random() < _OTHER_CALL_PROBABILITY:
-            rounds.append([self._other_call(generator, past, candidates)])
-        chosen = generator.permutation(len(self._sources))[:num_views]
-        views, fusion = draw_views(generator, num_candidates, len(chosen))
+            name = self._other_tools[int(generator.integers(len(self._other_tools)))]
+            rounds.append([self._call(name, generator, past, candidates)])
+        chosen = self._asked(generator, rounds)[:num_views]
+        views, fusion = draw_views(generator, num_candidates, len(chosen), self._agent.lead_factor)
         calls = [_ordering(self._sources[place], view) for place, view in zip(chosen, views, strict=True)]
         if self._agent.loop == "analyze_plan_act":
             # As the expert does it: some at once, then one by one.
@@ -89,9 +97,24 @@ class SyntheticEpisodes:
             )
         ]
 
-    def _other_call(self, generator: np.random.Generator, past: Sequence[int], candidates: Sequence[int]) -> Call:
-        name = self._other_tools[int(generator.integers(len(self._other_tools)))]
-        arguments, answer = _OTHER_ANSWERS[name](generator, self._items, self._agent, past, candidates)
+    def _asked(self, generator: np.random.Generator, rounds: Sequence[Sequence[Call]]) -> list[int]:
+        """Return all sources in the order in which they are asked: mostly one that the habits told so far decide.
+
+        Which habits call for which tools is what experts know and no catalogue tells, so the rule here is arbitrary;
+        what it teaches is to read the words before a tool is chosen.
+        """
+        told = [word for calls in rounds for call in calls for word in read_habits(call.answer).values()]
+        order = [int(place) for place in generator.permutation(len(self._sources))]
+        if generator.random() >= _HABIT_PROBABILITY:
+            return order
+        # A word, a tool: the first word says who leads, the next who follows, and nothing has to be worked out.
+        named = dict.fromkeys(HABIT_WORDS.index(word) % len(self._sources) for word in told)
+        return [*named, *(place for place in order if place not in named)]
+
+    def _call(self, name: str, generator: np.random.Generator, past: Sequence[int], candidates: Sequence[int]) -> Call:
+        """A call of a tool that does not order."""
+        answers = {**_OPENING_ANSWERS, **_OTHER_ANSWERS}
+        arguments, answer = answers[name](generator, self._items, self._agent, past, candidates)
         return Call(name, arguments, answer, failed=False)
 
 
@@ -100,11 +123,14 @@ def _ordering(source: Source, view: View) -> Call:
     return Call(source.tool, source.arguments, render_order(known, unknown), failed=False)
 
 
-def draw_views(generator: np.random.Generator, num_candidates: int, num_views: int) -> tuple[list[View], list[int]]:
+def draw_views(
+    generator: np.random.Generator, num_candidates: int, num_views: int, lead_factor: float
+) -> tuple[list[View], list[int]]:
     """Return views of one hidden preference, and the candidates (0-based) by their fusion, best first."""
     preference = generator.normal(size=num_candidates)
     views = [_view(generator, preference) for _ in range(num_views)]
-    scores = np.sum([view_scores(known, unknown) for known, unknown in views], axis=0)
+    weights = [lead_factor, *(1.0 for _ in views[1:])]
+    scores = np.sum([weight * view_scores(*view) for weight, view in zip(weights, views, strict=True)], axis=0)
     return views, [int(one) for one in np.argsort(-scores, kind="stable")]
 
 
@@ -162,6 +188,16 @@ def _groups_answer(
         groups[name] = groups.get(name, "") + f" {label(place)}"
     return {}, "\n".join(f"{name}:{labels}" for name, labels in groups.items())
 
+
+def _profile_answer(
+    generator: np.random.Generator, items: ItemText, agent: AgentConfig, past: Sequence[int], candidates: Sequence[int]
+) -> tuple[dict[str, Any], str]:
+    words = (HABIT_WORDS[int(place)] for place in generator.integers(len(HABIT_WORDS), size=len(HABITS)))
+    return {}, "\n".join(habit_line(habit, word) for habit, word in zip(HABITS, words, strict=True))
+
+
+_OPENING_ANSWERS = {"get_user_profile": _profile_answer}
+"""What the expert asks before any order, where it tells the user's habits."""
 
 _OTHER_ANSWERS = {
     "get_user_history": _history_answer,

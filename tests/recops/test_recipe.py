@@ -139,9 +139,12 @@ def test_an_unknown_suite_is_refused_with_the_known_ones() -> None:
         tools_of("everything")
 
 
-@pytest.mark.parametrize("name", ["embedded", "electronics_small"])
-def test_the_recipes_of_the_results_keep_the_tools_that_their_policies_were_trained_with(name: str) -> None:
+@pytest.mark.parametrize(("name", "more"), [("embedded", ("get_user_profile",)), ("electronics_small", ())])
+def test_the_recipes_of_the_results_keep_the_tools_that_their_policies_were_trained_with(
+    name: str, more: tuple[str, ...]
+) -> None:
     assert load_recipe(CHECKOUT / "recipes" / f"{name}.yaml").agent.tools == (
+        *more,
         "get_user_history",
         "get_item_info",
         "rank_by_next_item",

@@ -26,7 +26,7 @@ def episodes(folders: tuple[Path, Path]) -> str:
     """Return what the scripted expert writes for the same task in each loop, as Markdown."""
     parts = []
     for loop in get_args(Loop):
-        agent = changed(loop=loop)
+        agent = changed(loop=loop, profile_parts=("habits",))
         toolbox = load_toolbox(folders, agent)
         parts.append(f"`{loop}`:\n\n```text\n{_episode(toolbox, agent)}\n```")
     return "<!-- episodes -->\n" + "\n\n".join(parts) + "\n<!-- end of episodes -->"

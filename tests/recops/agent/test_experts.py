@@ -10,7 +10,7 @@ import pytest
 from recops.agent.episode_filter import rejection
 from recops.agent.expert_tasks import draw_tasks
 from recops.agent.experts import fit_script, run_expert_episodes
-from recops.agent.fusion import sources_of
+from recops.agent.fusion import read_order, sources_of
 from recops.agent.local_policy import LocalPolicy
 from recops.agent.prompts import task_messages, tool_schemas
 from recops.agent.script import Script, scripted_episode
@@ -20,6 +20,7 @@ from recops.errors import InputError
 from recops.paths import Layout
 from recops.records import Answer, AnswerError, Call, Episode, Task
 from recops.stage_io import StageIO
+from recops.tools.habits import read_habits
 from recops.tools.toolbox import Toolbox
 from recops.train.models import save_policy
 from tests.recops.agent.world import AGENT, alike, all_tasks, changed, write_world
@@ -31,6 +32,9 @@ CONFIG = ExpertEpisodesConfig(
     keep_max_similarity=None, keep_max_tool_set_fraction=None, temperature=1.0, batch_size=8, constrain_answers=False,
     endpoint=None, file=None,
 )  # fmt: skip
+
+TOLD = changed(profile_parts=("habits",))
+"""An agent that can ask for a user's habits."""
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +70,34 @@ def test_the_script_never_looks_at_the_target(toolbox: Toolbox, script: Script) 
     assert [episode.messages for episode in episodes(fresh, script, blind)] == shown
 
 
-def test_without_exploring_the_best_set_is_asked_best_source_first(toolbox: Toolbox, script: Script) -> None:
+@pytest.mark.parametrize("loop", ["react", "analyze_plan_act"])
+def test_without_exploring_the_profile_is_asked_first_and_then_what_its_habits_call_for(
+    toolbox: Toolbox, loop: str
+) -> None:
+    agent = changed(TOLD, loop=loop)
+    toolbox = Toolbox(toolbox.evidence, agent)
+    fitted = fit_script(toolbox, CONFIG, agent, seed=1)
+    fixed = dataclasses.replace(fitted, num_orders=(2, 2), explore_fraction=0.0, look_fraction=0.0)
+    ranking = fitted.ranking
+    for number, task in enumerate(all_tasks(toolbox)):
+        episode = scripted_episode(task, toolbox, agent, np.random.default_rng(number), script=fixed)
+        profile, *orders = episode.calls
+        assert profile.tool == "get_user_profile"
+        plan = ranking.plan(2, tuple(read_habits(profile.answer).values()))
+        sources = [ranking.sources[place] for place in plan]
+        assert [(one.tool, one.arguments) for one in orders] == [(one.tool, one.arguments) for one in sources]
+        scores = ranking.scores([read_order(call.answer, 6) for call in orders])
+        ranked = [task.candidates.index(item) for item in episode.answer.ranking]
+        assert np.all(np.diff(scores[ranked]) <= 1e-9)
+
+
+def test_without_habits_everybody_is_asked_the_same(toolbox: Toolbox, script: Script) -> None:
     fixed = dataclasses.replace(script, num_orders=(2, 2), explore_fraction=0.0, look_fraction=0.0)
-    played = episodes(toolbox, fixed, [all_tasks(toolbox)[0]] * 12)
+    played = episodes(toolbox, fixed, all_tasks(toolbox))
 
     [asked] = {tuple((call.tool, *call.arguments.values()) for call in episode.calls) for episode in played}
-    best = [script.ranking.sources[place] for place in script.ranking.best_first(2)]
-    assert asked == tuple((source.tool, *source.arguments.values()) for source in best)
+    assert asked == tuple((one.tool, *one.arguments.values()) for one in
+                          (script.ranking.sources[place] for place in script.ranking.plan(2, ())))  # fmt: skip
 
 
 def test_looking_and_exploring_bring_other_tools(toolbox: Toolbox, script: Script) -> None:

@@ -1,11 +1,9 @@
-import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 
-from recops.agent.fusion import UNKNOWN, Fusion, Source, ask, habits, read_order, sources_of
-from recops.records import Event, Task
+from recops.agent.fusion import UNKNOWN, Fusion, Habits, Source, ask, ask_habits, read_order, sources_of
 from recops.tools.toolbox import Toolbox
 from tests.recops.agent.world import AGENT, all_tasks, changed
 
@@ -30,17 +28,17 @@ def ranks_where_the_first_source_knows() -> tuple[np.ndarray, np.ndarray]:
     return ranks_NSK, targets_N
 
 
-def fitted(ranks_NSK: np.ndarray, targets_N: np.ndarray, rank_constant: float = 1.0) -> Fusion:
-    """Weights that depend on no habit."""
+def fusion_of(
+    ranks_NSK: np.ndarray, targets_N: np.ndarray, habits_N: list[Habits] | None = None, **settings: float
+) -> Fusion:
     sources = (GOOD, NOISE, LATE)[: ranks_NSK.shape[1]]
-    return Fusion(
-        sources, ranks_NSK, targets_N, np.empty((len(targets_N), 0)), habit_names=(), rank_constant=rank_constant
-    )
+    habits_N = [()] * len(targets_N) if habits_N is None else habits_N
+    return Fusion(sources, ranks_NSK, targets_N, habits_N, **{"rank_constant": 1.0, "lead_factor": 1.5, **settings})
 
 
 @pytest.fixture(scope="module")
 def fusion() -> Fusion:
-    return fitted(*ranks_where_the_first_source_knows())
+    return fusion_of(*ranks_where_the_first_source_knows())
 
 
 def test_an_order_is_read_back_as_ranks() -> None:
@@ -48,43 +46,47 @@ def test_an_order_is_read_back_as_ranks() -> None:
     assert read_order("Unknown: B A", 2).tolist() == [UNKNOWN, UNKNOWN]
 
 
-def test_a_source_that_knows_gets_more_weight_than_noise(fusion: Fusion) -> None:
-    good, noise, *_ = fusion.weights((0, 1))
+def test_the_first_order_leads_and_an_unknown_candidate_gets_nothing(fusion: Fusion) -> None:
+    first, second = np.array([0, 1, 2]), np.array([UNKNOWN, 1, 0])
 
-    assert good > 1.0 > abs(noise)
-
-
-def test_unknown_counts_where_targets_are_unknown(fusion: Fusion) -> None:
-    scores = fusion.scores({LATE: np.array([0, 1, UNKNOWN])}, np.empty(0))
-
-    assert int(np.argmax(scores)) == 2
+    assert fusion.scores([first]).tolist() == pytest.approx([1.5, 1.5 / 2, 1.5 / 3])
+    assert fusion.scores([first, second]).tolist() == pytest.approx([1.5, 1.5 / 2 + 1 / 2, 1.5 / 3 + 1])
+    assert fusion.scores([second, first]).tolist() == pytest.approx([1, 1.5 / 2 + 1 / 2, 1.5 + 1 / 3])
 
 
-def test_a_fitted_fusion_is_no_worse_than_its_best_source(fusion: Fusion) -> None:
-    assert fusion.ndcg((0, 1)) >= max(fusion.ndcg((0,)), fusion.ndcg((1,))) - 1e-3
+@pytest.mark.parametrize("setting", ["rank_constant", "lead_factor"])
+def test_each_setting_changes_the_scores(setting: str) -> None:
+    data = ranks_where_the_first_source_knows()
+    orders = [np.array([0, 1, 2]), np.array([2, 1, 0])]
+
+    assert not np.allclose(*(fusion_of(*data, **{setting: value}).scores(orders) for value in (2.0, 9.0)))
 
 
-def test_the_best_set_is_the_best_of_all_of_its_size(fusion: Fusion) -> None:
-    sets = list(itertools.combinations(range(3), 2))
+def test_the_plan_is_the_best_of_all_of_its_size(fusion: Fusion) -> None:
+    plans = list(itertools.permutations(range(3), 2))
 
-    assert fusion.ndcg(fusion.best(2)) == max(map(fusion.ndcg, sets))
+    assert fusion.plan(1, ()) == (0,)
+    assert fusion.gains(fusion.plan(2, ())).mean() == max(fusion.gains(plan).mean() for plan in plans)
+    assert sorted(fusion.plan(3, ())) == [0, 1, 2]
+
+
+def test_those_that_do_not_lead_come_best_first() -> None:
+    ranks_NSK, targets_N = ranks_where_the_first_source_knows()
+    everywhere = fusion_of(ranks_NSK[:, [1, 0, 2]], targets_N, lead_factor=1.0)
+
+    _, *others = everywhere.plan(3, ())
+
+    alone = [everywhere.gains((place,)).mean() for place in others]
+    assert alone == sorted(alone, reverse=True)
 
 
 def test_ndcg_of_a_single_source_counts_unknown_targets_by_expectation() -> None:
     ranks_NSK = np.array([[[0, 1, UNKNOWN, UNKNOWN]]])
     gains = 1 / np.log2(np.arange(4) + 2.0)
 
-    single = [fitted(ranks_NSK, np.array([target])).single_ndcg()[GOOD.name] for target in range(4)]
+    single = [fusion_of(ranks_NSK, np.array([target])).single_ndcg()[GOOD.name] for target in range(4)]
 
     assert single == pytest.approx([gains[0], gains[1], gains[2:].mean(), gains[2:].mean()])
-
-
-def test_the_rank_constant_changes_the_weights() -> None:
-    data = ranks_where_the_first_source_knows()
-
-    weights = [fitted(*data, rank_constant=constant).weights((0, 1)) for constant in (1.0, 9.0)]
-
-    assert not np.allclose(*weights)
 
 
 def test_sources_are_those_of_the_suite() -> None:
@@ -104,50 +106,48 @@ def test_what_tools_say_is_what_the_fit_reads(toolbox: Toolbox) -> None:
     assert ranks_NSK[1, 3].tolist() == read_order(text, 6).tolist()
 
 
-def test_the_most_telling_source_comes_first(fusion: Fusion) -> None:
-    order = fusion.best_first(3)
-
-    assert sorted(order) == [0, 1, 2]
-    assert [fusion.ndcg((place,)) for place in order] == sorted((fusion.ndcg((one,)) for one in range(3)), reverse=True)
-
-
-def test_weights_depend_on_habits_where_targets_do() -> None:
-    """Half of the users, who repeat categories, take what the first source says, the others what the second says."""
+def divided_users(num_few: int) -> tuple[np.ndarray, np.ndarray, list[Habits]]:
+    """Who comes back takes what the first source says, others what the second says; a few habits nobody else has."""
     generator = np.random.default_rng(0)
     targets_N = generator.integers(NUM_CANDIDATES, size=NUM_TASKS)
-    repeats_N = generator.random(NUM_TASKS) < 0.5
+    returns_N = generator.random(NUM_TASKS) < 0.4
+    returns_N[:num_few] = True
     scores_NSK = generator.normal(size=(NUM_TASKS, 2, NUM_CANDIDATES))
-    scores_NSK[np.arange(NUM_TASKS), np.where(repeats_N, 0, 1), targets_N] += 3.0
-    ranks_NSK = np.argsort(np.argsort(-scores_NSK, axis=2), axis=2)
-    habits_NH = repeats_N[:, None].astype(float)
-
-    reading = Fusion((GOOD, NOISE), ranks_NSK, targets_N, habits_NH, habit_names=("category",), rank_constant=1.0)
-
-    first_wins = {GOOD: np.array([0, 1]), NOISE: np.array([1, 0])}
-    assert int(np.argmax(reading.scores(first_wins, np.array([1.0])))) == 0
-    assert int(np.argmax(reading.scores(first_wins, np.array([0.0])))) == 1
-    assert reading.ndcg((0, 1)) > fitted(ranks_NSK, targets_N).ndcg((0, 1)) + 0.1
-    [told] = reading.described().values()
-    assert told[f"{GOOD.name} x category"] > 1.0 > -1.0 > told[f"{NOISE.name} x category"]
+    scores_NSK[np.arange(NUM_TASKS), np.where(returns_N, 0, 1), targets_N] += 3.0
+    habits_N: list[Habits] = [("often",) if returns else ("never",) for returns in returns_N]
+    habits_N[:num_few] = [("sometimes",)] * num_few
+    return np.argsort(np.argsort(-scores_NSK, axis=2), axis=2), targets_N, habits_N
 
 
-def test_habits_are_what_the_history_in_the_prompt_repeats(toolbox: Toolbox) -> None:
-    task = max(all_tasks(toolbox), key=lambda one: len(one.sample.history))
-    agent = changed(history_fields=("category",), history_length=4)
-    by_category: dict[str, list[int]] = {}
-    for item in range(1, toolbox.store.num_items + 1):
-        by_category.setdefault(toolbox.item_text.field(item, "category"), []).append(item)
-    one, two = next(items for items in by_category.values() if len(items) >= 2)[:2]
-    other = next(items[0] for items in by_category.values() if one not in items)
+def test_habits_say_who_leads() -> None:
+    ranks_NSK, targets_N, habits_N = divided_users(num_few=5)
 
-    def of(*items: int) -> list[float]:
-        history = tuple(Event(item, number, None) for number, item in enumerate(items))
-        shown = Task(dataclasses.replace(task.sample, history=history), task.candidates, "rank")
-        return habits(shown, toolbox, agent).tolist()
+    told, alike = fusion_of(ranks_NSK, targets_N, habits_N), fusion_of(ranks_NSK, targets_N)
 
-    assert of(one, two) == [1.0]
-    assert of(one, other) == of(other) == of() == [0.0]
-    assert of(one, other, two) == [0.5]
-    assert of(one, other, other, other, other) == [1.0]  # the fifth from the end is not in the prompt
-    assert habits(task, toolbox, changed(history_fields=())).shape == (0,)
-    assert habits(task, toolbox, changed(history_fields=("category", "store"))).shape == (2,)
+    assert told.plan(2, ("often",)) == (0, 1)
+    assert told.plan(2, ("never",)) == told.plan(2, ()) == alike.plan(2, ()) == (1, 0)
+    for few in (("sometimes",), ("unheard of",)):
+        assert told.plan(2, few) == (1, 0)
+    described = told.described()["2 orders"]
+    assert described["often"]["asks"] == [GOOD.name, NOISE.name]
+    assert described["all users"]["users"] == NUM_TASKS == sum(described[one]["users"] for one in
+                                                                ("often", "never", "sometimes"))  # fmt: skip
+    assert described["often"]["ndcg"] > 0.8
+
+
+def test_enough_users_choose_for_themselves() -> None:
+    ranks_NSK, targets_N, habits_N = divided_users(num_few=60)
+
+    assert fusion_of(ranks_NSK, targets_N, habits_N).plan(2, ("sometimes",)) == (0, 1)
+
+
+def test_habits_are_what_the_profile_tells(toolbox: Toolbox) -> None:
+    agent = changed(profile_parts=("span", "habits"))
+    tasks = all_tasks(toolbox)
+    told = ask_habits(Toolbox(toolbox.evidence, agent), tasks, agent)
+
+    assert {len(one) for one in told} == {2}
+    assert len({word for one in told for word in one}) > 1
+    assert ask_habits(toolbox, tasks, AGENT) == [()] * len(tasks)
+    silent = changed(agent, tools=("rank_by_next_item",))
+    assert ask_habits(Toolbox(toolbox.evidence, silent), tasks, silent) == [()] * len(tasks)

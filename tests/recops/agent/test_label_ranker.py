@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -101,7 +102,10 @@ def test_nothing_but_history_and_candidates_decides_the_ranking(
 ) -> None:
     with torch.no_grad():
         projector.contract.weight.mul_(50)  # An untrained policy hardly looks at the history.
-    ranker = _ranker(policy, prompts, projector)
+    attentive = copy.deepcopy(policy.model)
+    for name, weights in attentive.named_parameters():
+        weights.data *= 10.0 if "q_proj" in name or "o_proj" in name else 1.0
+    ranker = _ranker(LocalPolicy(attentive, policy.tokenizer), prompts, projector)
     before = ranker.rank(samples)
     other = [
         dataclasses.replace(

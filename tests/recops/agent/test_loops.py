@@ -1,5 +1,6 @@
 """The two loops as they are written and as the scripted expert plays them."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -124,10 +125,11 @@ def test_the_expert_asks_once_more_only_while_orders_differ(toolbox: Toolbox, sc
 def test_both_loops_make_the_same_calls_to_the_same_tools(toolbox: Toolbox, script: Script) -> None:
     """What differs is what the model writes around its calls: environment, tools and parser are one."""
     task = all_tasks(toolbox)[0]
+    fixed = dataclasses.replace(script, num_orders=(3, 3), explore_fraction=0.0, look_fraction=0.0)
     episodes = [
-        scripted_episode(task, toolbox, agent, np.random.default_rng(5), script=script) for agent in (AGENT, PLANNING)
+        scripted_episode(task, toolbox, agent, np.random.default_rng(5), script=fixed) for agent in (AGENT, PLANNING)
     ]
 
-    one, other = (json.dumps([[call.tool, call.answer] for call in episode.calls][:2]) for episode in episodes)
+    one, other = (json.dumps([[call.tool, call.answer] for call in episode.calls]) for episode in episodes)
     assert one == other
     assert all(parse_answer(episode.messages[-1]["content"], task, AGENT) == episode.answer for episode in episodes)

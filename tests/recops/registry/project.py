@@ -42,7 +42,7 @@ def recipe_content() -> dict[str, Any]:
     return content
 
 
-def write_project(root: Path, *, steps: int = 30) -> Layout:
+def write_project(root: Path) -> Layout:
     layout = write_pipeline(root, {"random": 5})
     write_recipe(layout, recipe_content())
     splits = layout.artefact("validated_splits")
@@ -51,7 +51,7 @@ def write_project(root: Path, *, steps: int = 30) -> Layout:
     }
     write_json(splits / "splits.json", {"candidates_sha256": "c0ffee", "fitted_slices": ["tool_fit"], "slices": slices})
     folders = splits, layout.artefact("sasrec_embeddings")
-    policy = tiny_policy(Toolbox.load(*folders, AGENT, seed=3), steps=steps)
+    policy = tiny_policy(Toolbox.load(*folders, AGENT, seed=3), steps=60)
     save_policy(policy.model, policy.tokenizer, layout.artefact(POLICY), max_new_tokens=AGENT.max_completion_tokens)
     evaluate(layout)
     return layout

@@ -25,7 +25,12 @@ COLD_ITEM = NUM_ITEMS
 SLICES = ("tool_fit",) * 5 + ("policy_train", "valid", "test")
 
 AGENT: AgentConfig = SMALL_AGENT.model_copy(
-    update={"tools": tuple(TOOLS), "tool_fields": ("title", "price", "rating"), "max_calls": 10}
+    update={
+        "tools": tuple(TOOLS),
+        "tool_fields": ("title", "price", "rating"),
+        "profile_parts": ("habits", "categories", "stores", "price", "rating", "span"),
+        "max_calls": 10,
+    }
 )
 
 

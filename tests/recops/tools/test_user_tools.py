@@ -25,6 +25,8 @@ def test_a_profile_says_the_most_frequent_first_then_prices_ratings_and_age(shop
     task = asked(shop, (1, 100, 5), (9, 50, None), (10, 20, 4), (14, 3, 3))
 
     assert shop.call(task, "get_user_profile", {}).splitlines() == [
+        "Comes back to categories: often",
+        "Comes back to stores: often",
         "Categories: Games 3, Docks 1",
         "Stores: Northwind 3, Glenrock 1",
         "Price: middle, median $42.00",
@@ -35,16 +37,29 @@ def test_a_profile_says_the_most_frequent_first_then_prices_ratings_and_age(shop
 
 def test_a_profile_leaves_out_what_nothing_is_known_of(shop: Toolbox) -> None:
     assert shop.call(asked(shop, (14, 3, None)), "get_user_profile", {}).splitlines() == [
+        "Comes back to categories: too early to tell",
+        "Comes back to stores: too early to tell",
         "Categories: Games 1",
         "Stores: Glenrock 1",
         "1 items in 0 days, the last 3 days ago",
     ]
 
 
+def test_a_profile_has_the_parts_that_the_recipe_names_in_its_order(shop: Toolbox) -> None:
+    short = Toolbox(shop.evidence, shop.context(asked(shop, (1, 3, 4.0))).agent.model_copy(
+        update={"profile_parts": ("span", "habits")}))  # fmt: skip
+
+    assert short.call(asked(shop, (1, 100, 5), (9, 50, None), (2, 3, 3)), "get_user_profile", {}).splitlines() == [
+        "3 items in 97 days, the last 3 days ago",
+        "Comes back to categories: often",
+        "Comes back to stores: often",
+    ]
+
+
 def test_a_profile_names_the_five_most_frequent_and_counts_the_others(shop: Toolbox) -> None:
     events = [(item, 90 - item, 4.0) for item in (1, 9, 17, 25, 33, 4)]
 
-    first = shop.call(asked(shop, *events), "get_user_profile", {}).splitlines()[0]
+    first = shop.call(asked(shop, *events), "get_user_profile", {}).splitlines()[2]
 
     assert first == "Categories: unknown 1, Mats 1, Lamps 1, Kettles 1, Games 1 and 1 more"
 

@@ -21,6 +21,7 @@ CONFIG = EmbeddedPolicyConfig(
     rope_theta=10000.0,
     vocabulary_size=1024,
     drill_steps=6,
+    orders=(1, 2, 3, 3, 4),
     episode_steps=4,
     drill_batch_size=4,
     episode_batch_size=4,

@@ -31,7 +31,8 @@ pytestmark = pytest.mark.slow
 AGENT = changed(loop="analyze_plan_act", num_ranked=1, max_completion_tokens=160)
 BASE = EmbeddedPolicyConfig(
     kind="embedded", width=32, num_layers=1, num_heads=2, rope_theta=10000.0, vocabulary_size=1024, drill_steps=1,
-    episode_steps=90, drill_batch_size=8, episode_batch_size=16, learning_rate=0.01, checkpoint_steps=100,
+    orders=(1, 2, 3), episode_steps=90, drill_batch_size=8, episode_batch_size=16, learning_rate=0.01,
+    checkpoint_steps=100,
 )  # fmt: skip
 EXPERTS = CONFIG.model_copy(
     update={"num_scripted": 60, "num_self_played": 4, "explore_fraction": 0.0, "look_fraction": 0.1,

@@ -16,13 +16,14 @@ from recops.train.conversations import encode_conversations
 from recops.train.models import load_trainable
 from recops.train.sft import build_trainer, held_out_loss, run_sft
 from recops.train.synthetic import SyntheticEpisodes
-from tests.recops.agent.world import AGENT
+from tests.recops.agent.world import AGENT, changed
 from tests.recops.evaluate.small_pipeline import NUM_ITEMS
 from tests.recops.train.small import LORA, SFT, StubIO, weights
 
 
 def _conversations(toolbox: Toolbox, count: int) -> list[list[dict[str, Any]]]:
-    source = SyntheticEpisodes(toolbox.item_text, NUM_ITEMS, AGENT)
+    """Episodes that ask one tool of the many that the policy knows: a habit to learn."""
+    source = SyntheticEpisodes(toolbox.item_text, NUM_ITEMS, changed(tools=("rank_by_next_item",)))
     generator = np.random.default_rng(9)
     return [source.draw(generator, num_candidates=5, num_views=1, direction="rank", history=2) for _ in range(count)]
 

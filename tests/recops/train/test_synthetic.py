@@ -1,13 +1,18 @@
+from collections import Counter, defaultdict
+
 import numpy as np
 import pytest
 
 from recops.agent.answer import parse_answer
-from recops.agent.fusion import UNKNOWN, read_order
+from recops.agent.fusion import UNKNOWN, Source, read_order, sources_of
 from recops.records import label
+from recops.tools.habits import HABIT_WORDS, HABITS, read_habits
 from recops.tools.toolbox import Toolbox
 from recops.train.synthetic import SyntheticEpisodes, draw_views, view_scores
-from tests.recops.agent.world import AGENT
+from tests.recops.agent.world import AGENT, changed
 from tests.recops.evaluate.small_pipeline import NUM_ITEMS
+
+SOURCES = sources_of(AGENT)
 
 
 @pytest.fixture
@@ -21,7 +26,7 @@ def _orders(messages: list[dict[str, str]], count: int) -> list[np.ndarray]:
 
 
 def test_the_fusion_of_one_view_is_its_copy() -> None:
-    [(known, unknown)], fusion = draw_views(np.random.default_rng(1), 8, 1)
+    [(known, unknown)], fusion = draw_views(np.random.default_rng(1), 8, 1, 1.5)
     assert fusion == [*known, *unknown]
 
 
@@ -30,7 +35,8 @@ def test_the_answer_is_the_fusion_of_the_orders_that_the_episode_shows(source: S
     for _ in range(20):
         messages = source.draw(generator, num_candidates=6, num_views=2, direction="rank", history=2)
         orders = _orders(messages, 6)
-        scores = np.sum([np.where(ranks == UNKNOWN, 0.0, 1.0 / (1.0 + ranks)) for ranks in orders], axis=0)
+        points = [np.where(ranks == UNKNOWN, 0.0, 1.0 / (1.0 + ranks)) for ranks in orders]
+        scores = AGENT.lead_factor * points[0] + points[1]
         named = messages[-1]["content"].rpartition("Answer:")[2].split()
         assert len(named) == AGENT.num_ranked
         written = [scores[[label(place) for place in range(6)].index(name)] for name in named]
@@ -60,3 +66,31 @@ def test_answers_parse(source: SyntheticEpisodes, toolbox: Toolbox) -> None:
         np.random.default_rng(4), num_candidates=len(task.candidates), num_views=3, direction="rank", history=2
     )
     assert parse_answer(messages[-1]["content"], task, AGENT).error is None
+
+
+def test_each_habit_mostly_decides_one_tool_that_an_episode_asks(toolbox: Toolbox) -> None:
+    source = SyntheticEpisodes(toolbox.item_text, NUM_ITEMS, changed(profile_parts=("habits",)))
+    generator, lead, both = np.random.default_rng(5), defaultdict(Counter), 0
+    for _ in range(300):
+        messages = source.draw(generator, num_candidates=4, num_views=2, direction="rank", history=2)
+        calls = [one["tool_calls"][0]["function"] for one in messages if "tool_calls" in one]
+        assert calls[0] == {"name": "get_user_profile", "arguments": {}}
+        told = read_habits(next(one["content"] for one in messages if one["role"] == "tool"))
+        assert tuple(told) == tuple(HABITS)
+        asked = [one for call in calls if (one := Source(call["name"], call["arguments"].get("window"))) in SOURCES]
+        first, second = told.values()
+        lead[first][asked[0].name] += 1
+        both += first != second and SOURCES[HABIT_WORDS.index(second)] == asked[1]
+    favourites = [found.most_common(1)[0] for found in lead.values()]
+    assert 0.85 < sum(count for _, count in favourites) / 300 < 1.0, "now and then it is anyone"
+    assert len({tool for tool, _ in favourites}) == len(lead) == len(HABIT_WORDS)
+    assert both / 300 > 0.6
+
+
+def test_without_habits_anyone_is_asked(source: SyntheticEpisodes) -> None:
+    generator = np.random.default_rng(6)
+    drawn = [source.draw(generator, num_candidates=4, num_views=1, direction="rank", history=2) for _ in range(100)]
+
+    calls = [one["tool_calls"][0]["function"] for messages in drawn for one in messages if "tool_calls" in one]
+    assert all(call["name"] != "get_user_profile" for call in calls)
+    assert min(Counter(str(call) for call in calls if call["name"].startswith("rank")).values()) > 5
