@@ -88,8 +88,9 @@ def prepare_store(root: Path, experiment: str) -> str:
         found = client.get_experiment_by_name(experiment)
         if found:
             return str(found.experiment_id)
-        # Absolute, for a relative one depends on the folder from which the server was started.
-        location = None if os.environ.get("MLFLOW_TRACKING_URI") else (root / MLFLOW_ARTIFACTS / experiment).as_uri()
+        # A server decides for itself. A database would say `mlruns`, below whatever folder a process was started in.
+        of_server = store_uri(root).startswith(("http://", "https://"))
+        location = None if of_server else (root / MLFLOW_ARTIFACTS / experiment).as_uri()
         return str(client.create_experiment(experiment, artifact_location=location))
 
 

@@ -8,6 +8,7 @@ from mlflow import MlflowClient
 from recops.tracking import (
     MLFLOW_URL,
     log_version,
+    open_client,
     prepare_store,
     run_that_made,
     run_url,
@@ -97,6 +98,21 @@ def test_processes_that_start_side_by_side_share_one_experiment(tmp_path: Path) 
     with context.Pool(2) as pool:
         found = pool.starmap(prepare_store, [(tmp_path, "tiny")] * 2)
     assert len(set(found)) == 1
+
+
+def test_files_of_a_database_lie_below_the_project_and_never_where_a_process_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/shared.db")
+    root = tmp_path / "project"
+
+    experiment = open_client(root).get_experiment(prepare_store(root, "tiny"))
+
+    assert experiment.artifact_location == (root / "mlartifacts" / "tiny").as_uri()
+    assert not list(elsewhere.iterdir())
 
 
 def test_links_lead_to_the_servers_that_were_started(monkeypatch: pytest.MonkeyPatch) -> None:
