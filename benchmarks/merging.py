@@ -1,14 +1,14 @@
-"""What is to be gained by merging the tools' orders better: NDCG@10 on `valid`, everything fitted on `policy_train`.
+"""What is to be gained by asking and merging better: NDCG@10 on `valid`, everything chosen on `policy_train`.
 
 Needs the artefacts of validated_splits and sasrec_embeddings: `python -m benchmarks.merging --recipe embedded` after
-`make run`. Sets of one to five orders merged by the scripted expert: with weights fitted for all users alike, and with
-equal weights but for the tool that a user's habits speak for; and boosted trees over the same ranks, without the habits
-and with them, which stand for any function of them. Shape suffixes: N tasks, K candidates, S sources, F features.
+`make run`. Plans of one to five orders as the scripted expert chooses them, one for all users and one for each group of
+habits, by how often the order that leads counts; and boosted trees over all ranks, without the habits and with them,
+which stand for any function of them. Shape suffixes: N tasks, K candidates, S sources, F features.
 """
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import lightgbm
@@ -53,13 +53,17 @@ class Answers:
     targets: NDArray[np.int64]
     habits: Sequence[Habits]
 
+    def alike(self) -> "Answers":
+        """Return the same of users of whom nothing is known."""
+        return replace(self, habits=[() for _ in self.habits])
+
 
 def main() -> None:
     """Print one line per number of orders."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="embedded")
     parser.add_argument("--root", type=Path, default=project_root(), help="where data/ and models/ lie")
-    parser.add_argument("--factors", type=float, nargs="+", default=[2.0, 3.0, 4.0], help="of the trusted tool")
+    parser.add_argument("--factors", type=float, nargs="+", default=[1.0, 1.5, 2.0], help="of the order that leads")
     asked = parser.parse_args()
     layout = Layout(asked.root, asked.recipe)
     recipe = load_recipe(Layout(project_root(), asked.recipe).recipe_file)
@@ -72,17 +76,18 @@ def main() -> None:
     sources = sources_of(agent)
     train, valid = (answers(toolbox, name, sources, agent) for name in ("policy_train", "valid"))
     print(
-        f"{recipe.name}: fitted on {len(train.targets)} samples of policy_train, measured on {len(valid.targets)} of "
+        f"{recipe.name}: chosen on {len(train.targets)} samples of policy_train, measured on {len(valid.targets)} of "
         "valid\n"
     )
-    head = ["orders", "fitted", *(f"trusted x {factor:g}" for factor in asked.factors), "trees", "trees with habits"]
-    print(f"| {' | '.join(head)} | best set |\n|---|{'---:|' * (len(head) - 1)}---|")
+    head = [f"{whom}, x {factor:g}" for factor in asked.factors for whom in ("all users", "by habits")]
+    print(f"| orders | {' | '.join(head)} | plan of all users |\n|---|{'---:|' * len(head)}---|")
     for count in range(1, len(sources) + 1):
-        fusions = [merged(sources, train, valid, count, factor) for factor in (1.0, *asked.factors)]
-        chosen = fusions[0][0]
-        values = [value for _, value in fusions] + [boosted(train, valid, chosen, told) for told in (False, True)]
-        cells = " | ".join(f"{value:.4f}" for value in values)
-        print(f"| {count} | {cells} | {', '.join(sources[place].name for place in chosen)} |", flush=True)
+        fusions = [planned(sources, one, factor) for factor in asked.factors for one in (train.alike(), train)]
+        cells = " | ".join(f"{measured(fusion, valid, count):.4f}" for fusion in fusions)
+        names = ", ".join(sources[place].name for place in fusions[0].plan(count, ()))
+        print(f"| {count} | {cells} | {names} |", flush=True)
+    for told in (False, True):
+        print(f"trees over all ranks{' and habits' if told else ''}: {boosted(train, valid, told):.4f}", flush=True)
 
 
 def answers(toolbox: Toolbox, name: SliceName, sources: Sequence[Source], agent: AgentConfig) -> Answers:
@@ -94,24 +99,22 @@ def answers(toolbox: Toolbox, name: SliceName, sources: Sequence[Source], agent:
     return Answers(ask(toolbox, tasks, sources), targets_N, ask_habits(toolbox, tasks, agent))
 
 
-def merged(
-    sources: Sequence[Source], train: Answers, valid: Answers, count: int, factor: float
-) -> tuple[tuple[int, ...], float]:
-    """Return the best set of so many sources on `train`, as the expert chooses it, and its NDCG@10 on `valid`."""
-    settings = {"rank_constant": 1.0, "trust_factor": factor}
-    fusion = Fusion(sources, train.ranks, train.targets, train.habits, **settings)
-    chosen = fusion.best(count)
-    asked = [sources[place] for place in chosen]
+def planned(sources: Sequence[Source], train: Answers, factor: float) -> Fusion:
+    return Fusion(sources, train.ranks, train.targets, train.habits, rank_constant=1.0, lead_factor=factor)
+
+
+def measured(fusion: Fusion, valid: Answers, count: int) -> float:
+    """Return NDCG@10 on `valid` of the plans of so many sources."""
     scores = [
-        fusion.scores(dict(zip(asked, ranks_SK[list(chosen)], strict=True)), fusion.trusted(asked, habits))
+        fusion.scores([ranks_SK[place] for place in fusion.plan(count, habits)])
         for ranks_SK, habits in zip(valid.ranks, valid.habits, strict=True)
     ]
-    return chosen, ndcg(np.stack(scores), valid.targets)
+    return ndcg(np.stack(scores), valid.targets)
 
 
-def boosted(train: Answers, valid: Answers, chosen: tuple[int, ...], told: bool) -> float:
+def boosted(train: Answers, valid: Answers, told: bool) -> float:
     """Return NDCG@10 on `valid` of LambdaMART over ranks and, where it is told them, habits."""
-    features = [_features(one, chosen, told) for one in (train, valid)]
+    features = [_features(one, told) for one in (train, valid)]
     labels_NK = np.zeros(features[0].shape[:2], dtype=np.int32)
     labels_NK[np.arange(len(labels_NK)), train.targets] = 1
     flat = [one.reshape(-1, one.shape[2]) for one in features]
@@ -120,9 +123,9 @@ def boosted(train: Answers, valid: Answers, chosen: tuple[int, ...], told: bool)
     return ndcg(np.asarray(model.predict(flat[1])).reshape(features[1].shape[:2]), valid.targets)
 
 
-def _features(one: Answers, chosen: tuple[int, ...], told: bool) -> NDArray[np.float64]:
+def _features(one: Answers, told: bool) -> NDArray[np.float64]:
     """Ranks and habits of every candidate, shape (N, K, F)."""
-    ranks_NKS = one.ranks[:, list(chosen)].swapaxes(1, 2).astype(np.float64)
+    ranks_NKS = one.ranks.swapaxes(1, 2).astype(np.float64)
     if not told:
         return ranks_NKS
     words_NH = np.asarray([[HABIT_WORDS.index(word) for word in habits] for habits in one.habits], dtype=np.float64)

@@ -77,7 +77,7 @@ def test_a_limit_of_time_stops_before_the_next_cell(studied: Project) -> None:
     (folder / CELLS[0]).rename(folder / "aside")
     printed = study(studied, "run", "small", "--minutes", "0").stdout
     (folder / "aside").rename(folder / CELLS[0])
-    assert "not begun, 0 minutes are over" in printed
+    assert printed.count("not begun") == 1
 
 
 def test_other_samples_than_before_are_refused(studied: Project) -> None:
