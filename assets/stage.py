@@ -58,6 +58,8 @@ def stage_asset(
     )
     def run(context: AssetExecutionContext, pipes: PipesSubprocessClient) -> MaterializeResult:
         extras = {"stage": name, "recipe": context.partition_key}
-        return run_child(context, pipes, "assets.child", what=name, extras=extras).get_materialize_result()
+        done = run_child(context, pipes, "assets.child", what=name, extras=extras)
+        # Not implicitly: a child whose report was lost would leave a materialization without version, run and hashes.
+        return done.get_materialize_result(implicit_materialization=False)
 
     return run

@@ -3,6 +3,7 @@
 from dagster import Definitions, PipesSubprocessClient, load_assets_from_modules, multiprocess_executor
 
 from assets import checks, data, evaluation, policy, retrieval
+from assets.messages import WholeLineReader
 from jobs import alerts, retraining
 from jobs.ablations import ablations
 from jobs.asset_jobs import ASSET_JOBS
@@ -10,6 +11,7 @@ from jobs.promotion import promote
 from jobs.trial import trial
 
 SECONDS_TO_CHECKPOINT = 120.0
+PIPES = PipesSubprocessClient(message_reader=WholeLineReader(), termination_timeout_seconds=SECONDS_TO_CHECKPOINT)
 
 defs = Definitions(
     assets=load_assets_from_modules([data, retrieval, policy, evaluation]),
@@ -24,7 +26,7 @@ defs = Definitions(
     jobs=[*ASSET_JOBS.values(), trial, ablations, promote],
     schedules=[retraining.weekly_retraining],
     sensors=[retraining.new_raw_data, retraining.retrain, alerts.failed_runs],
-    resources={"pipes": PipesSubprocessClient(termination_timeout_seconds=SECONDS_TO_CHECKPOINT)},
+    resources={"pipes": PIPES},
     # Two steps at once at most; those of the pool `training` one at a time (dagster.yaml).
     executor=multiprocess_executor.configured({"max_concurrent": 2}),
 )

@@ -12,6 +12,8 @@ from recops.errors import InputError
 
 def run(pipes: PipesContext) -> None:
     end = pipes.get_extra("end")
+    if "say" in pipes.extras:
+        pipes.report_custom_message({"text": "x" * pipes.get_extra("say")})
     if end == "bad_input":
         raise InputError("items.parquet", found="half a file", expected="a whole one", next_step="Fetch it again.")
     if end == "memory":
