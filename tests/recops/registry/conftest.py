@@ -2,7 +2,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import mlflow
 import pytest
 
 from recops.config.recipe import load_recipe
@@ -32,7 +31,6 @@ def registered(finished: Layout, tmp_path_factory: pytest.TempPathFactory) -> It
     """A copy in which the policy is registered, and into whose store MLflow's own functions look."""
     layout = Layout(shutil.copytree(finished.root, tmp_path_factory.mktemp("registered") / "root"), NAME)
     register(layout, load_recipe(layout.recipe_file))
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(store_uri(layout.root))
-    yield layout
-    mlflow.set_tracking_uri(before)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", store_uri(layout.root))  # not `set_tracking_uri`, which outlives the test
+        yield layout
