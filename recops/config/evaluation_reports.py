@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from recops.config.section import Section
+from recops.config.validated_splits import DrawnNegatives
 
 
 class InjectionConfig(Section):
@@ -24,6 +25,8 @@ class EvaluationConfig(Section):
     `max_samples` and `max_valid_samples` bound what each policy plays on the test and the valid slice (0 leaves the
     valid slice out); `num_shown_episodes` is the number of episodes per policy in the page's browser. Every agent is
     compared with each of `references`, which are baselines, beside the best baseline and the stage before it.
+    Every system ranks the test samples once more among each of `further_candidates`, kinds of negatives that
+    `validated_splits.candidates.further_negatives` freezes.
     `constrain_answers` lets an answer that has begun only become a valid list, here and in `recops recommend`; the
     valid slice is played with and without, where agent.engine can. Null leaves `injection` out. The last policy
     answers `num_timed_requests` samples one by one, for its latency in MLflow (0: none). The page compares every system
@@ -36,6 +39,7 @@ class EvaluationConfig(Section):
     batch_size: Annotated[int, Field(ge=1)]
     constrain_answers: bool
     num_timed_requests: Annotated[int, Field(ge=0)]
+    further_candidates: tuple[DrawnNegatives, ...]
     references: tuple[str, ...]
     injection: InjectionConfig | None
     bootstrap_draws: Annotated[int, Field(ge=100)]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from recops.config.agent import AgentConfig
 from recops.config.baselines import BaselinesConfig
@@ -50,6 +50,17 @@ class Recipe(NamedSection):
     llm_baselines: LlmBaselinesConfig
     evaluation_reports: EvaluationConfig
     promotion: PromotionConfig
+
+    @model_validator(mode="after")
+    def _further_candidates_are_frozen(self) -> "Recipe":
+        frozen = self.validated_splits.candidates.further_negatives
+        missing = [kind for kind in self.evaluation_reports.further_candidates if kind not in frozen]
+        if missing:
+            raise ValueError(
+                f"evaluation_reports.further_candidates names {', '.join(missing)}; expected kinds of "
+                "validated_splits.candidates.further_negatives"
+            )
+        return self
 
 
 def load_recipe(path: Path) -> Recipe:

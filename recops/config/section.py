@@ -77,6 +77,8 @@ def _noun(kind: type[NamedSection]) -> str:
 
 
 def _problem(part: Any) -> str:
+    if not part["loc"]:  # of the whole file, which nobody wants to read again
+        return str(part["msg"])
     key = ".".join(str(step) for step in part["loc"])
     found = "" if part["type"] == "missing" else f" (found {part['input']!r})"
     return f"{key}: {part['msg']}{found}"

@@ -27,6 +27,9 @@ AGENT_STAGES: tuple[StageName, ...] = ("base_policy", "sft_checkpoint", "grpo_mo
 
 GREEDY = 0.0
 
+OWN_CANDIDATES = "candidates"
+"""Kind of the candidates that agents are trained on."""
+
 
 def chosen_samples(store: SampleStore, slice_name: SliceName, max_samples: int, seed: int) -> NDArray[np.int32]:
     """Return the samples that every system is measured on: all of the slice, or a seeded subset, ascending."""
@@ -37,9 +40,11 @@ def chosen_samples(store: SampleStore, slice_name: SliceName, max_samples: int, 
     return np.sort(generator.choice(sample_ids, size=max_samples, replace=False))
 
 
-def ranking_tasks(store: SampleStore, sample_ids: NDArray[np.int32]) -> list[Task]:
-    """Return one list-wise task per sample, candidates in their frozen order."""
-    samples = [store.sample(int(sample_id)) for sample_id in sample_ids]
+def ranking_tasks(
+    store: SampleStore, sample_ids: NDArray[np.int32], candidate_kind: str = OWN_CANDIDATES
+) -> list[Task]:
+    """Return one list-wise task per sample, candidates of a kind in their frozen order."""
+    samples = [store.sample(int(sample_id), candidate_kind) for sample_id in sample_ids]
     return [Task(sample, sample.candidates, "rank") for sample in samples]
 
 
@@ -87,4 +92,4 @@ def kept_or_played(
         episodes_to_frame(folder.name, episodes).write_parquet(unfinished)
         unfinished.rename(kept)
     # Read back in both cases: a resumed report must not differ from an uninterrupted one in anything.
-    return episodes_from_frame(pl.read_parquet(kept), evidence.store)
+    return episodes_from_frame(pl.read_parquet(kept), tasks)

@@ -1,6 +1,5 @@
 """What the report knows beside the main table: warm and cold targets, differences, calls, ranks, the valid slice."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,11 +10,11 @@ from recops.config.evaluation_reports import EvaluationConfig
 from recops.data.samples import SLICE_CODES, SampleStore
 from recops.evaluate.baseline_choice import against_each
 from recops.evaluate.episode_facts import calls_by_kind, calls_by_tool, cost_facts
+from recops.evaluate.further import told_differences
 from recops.evaluate.sample_facts import kind_by_user
 from recops.evaluate.segments import segment_tables
-from recops.evaluate.systems import Comparison, differences, rank_histogram, tables_by_system
+from recops.evaluate.systems import Comparison, rank_histogram, tables_by_system
 from recops.evaluate.trust import trust_by_agent
-from recops.evaluate.wording import reading
 from recops.records import SliceName
 from recops.seeds import sub_seed
 
@@ -55,9 +54,7 @@ def describe(
         "data": data_facts(store),
         "warm": _part(comparison, comparison.warm, config, seed),
         "cold": _part(comparison, ~comparison.warm, config, seed),
-        "differences": [
-            {**asdict(paired), "reading": reading(paired)} for paired in differences(comparison, config, seed)
-        ],
+        "differences": told_differences(comparison, config, seed),
         "rank_histogram": {system.name: rank_histogram(system, num_ranked) for system in comparison.systems},
         "calls_by_tool": {agent.name: calls_by_tool(agent.episodes, tools) for agent in comparison.agents},
         "calls_by_kind": {agent.name: calls_by_kind(agent.episodes, kinds, tools) for agent in comparison.agents}

@@ -6,7 +6,6 @@ from typing import Any
 
 import polars as pl
 
-from recops.data.samples import SampleStore
 from recops.metrics import ABSENT, rank_of
 from recops.records import Answer, AnswerError, Call, Episode, Task
 
@@ -39,9 +38,9 @@ def episodes_to_frame(system: str, episodes: Sequence[Episode]) -> pl.DataFrame:
     return pl.DataFrame([_row(system, episode) for episode in episodes], schema=EPISODE_SCHEMA)
 
 
-def episodes_from_frame(frame: pl.DataFrame, store: SampleStore) -> list[Episode]:
-    """Return the episodes that `episodes_to_frame` wrote; samples are read from `store` by their identifier."""
-    return [_episode(row, store) for row in frame.iter_rows(named=True)]
+def episodes_from_frame(frame: pl.DataFrame, tasks: Sequence[Task]) -> list[Episode]:
+    """Return the episodes that `episodes_to_frame` wrote, given the tasks of the rows in their order."""
+    return [_episode(row, task) for row, task in zip(frame.iter_rows(named=True), tasks, strict=True)]
 
 
 def _row(system: str, episode: Episode) -> dict[str, Any]:
@@ -62,10 +61,12 @@ def _row(system: str, episode: Episode) -> dict[str, Any]:
     }
 
 
-def _episode(row: dict[str, Any], store: SampleStore) -> Episode:
+def _episode(row: dict[str, Any], task: Task) -> Episode:
+    asked = (task.sample.sample_id, task.candidates, task.direction)
+    assert (row["sample_id"], tuple(row["candidates"]), row["direction"]) == asked, "episodes of other tasks"
     error = AnswerError(row["error"]) if row["error"] is not None else None
     return Episode(
-        task=Task(store.sample(row["sample_id"]), tuple(row["candidates"]), row["direction"]),
+        task=task,
         messages=tuple(json.loads(row["messages"])),
         calls=tuple(Call(*call) for call in json.loads(row["calls"])),
         answer=Answer(tuple(row["ranking"]), error),

@@ -39,13 +39,15 @@ class LlmBaselines:
         """Where the trainings' numbers lie, as `read_curves` wants it: nowhere when every baseline is off."""
         return {"llm_baselines": self.folder} if self.names else {}
 
-    def systems(self, store: SampleStore, sample_ids: NDArray[np.int32], slice_name: SliceName) -> list[System]:
-        """Return each baseline's ranks of the targets, cut like an agent's list.
+    def systems(
+        self, store: SampleStore, sample_ids: NDArray[np.int32], slice_name: SliceName, *, candidate_kind: str
+    ) -> list[System]:
+        """Return each baseline's ranks of the targets among candidates of a kind, cut like an agent's list.
 
         Raises:
             InputError: a folder is no policy, or a projector belongs to other item embeddings.
         """
-        samples = [store.sample(int(sample_id)) for sample_id in sample_ids]
+        samples = [store.sample(int(sample_id), candidate_kind) for sample_id in sample_ids]
         systems = []
         for name in self.names:
             print(f"{name}: {len(samples)} {slice_name} samples", flush=True)

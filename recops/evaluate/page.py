@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from recops.config.evaluation_reports import EvaluationConfig
+from recops.config.validated_splits import DrawnNegatives
 from recops.data.samples import SampleStore
 from recops.evaluate.browser import ShownEpisode, shown_episodes, shown_positions
 from recops.evaluate.page_drawings import curve_drawings, differences_drawing, systems_drawing, trust_drawing
@@ -24,14 +25,19 @@ from recops.offline_page import page_environment
 _TEMPLATES = Path(__file__).parent / "templates"
 _METRICS_SHOWN = tuple(METRICS)
 _HEADLINE_ORDER = ("best baseline", "reference", "predecessor")
+_NEGATIVES: dict[DrawnNegatives, str] = {
+    "uniform": "with negatives drawn from all items alike",
+    "popularity": "with negatives drawn in proportion to how often they were taken, so that being popular tells less",
+}
 
 
 @dataclass(frozen=True)
 class Page:
-    """What the page is rendered from."""
+    """What the page is rendered from: numbers, and what the systems did on the samples."""
 
     metrics: dict[str, Any]
     details: dict[str, Any]
+    further: dict[str, Any]
     comparison: Comparison
     curves: pl.DataFrame
     config: EvaluationConfig
@@ -45,7 +51,7 @@ def render_page(page: Page, store: SampleStore) -> str:
     environment.filters.update(
         system=system_name, metric=metric_name, decimal=decimal, percent=percent, p_value=p_value
     )
-    environment.globals.update(interval=interval, named=_named, highest_of=_highest)
+    environment.globals.update(interval=interval, named=_named, highest_of=_highest, told_negatives=_NEGATIVES)
     systems, agents = best_first(page.metrics["systems"]), [agent.name for agent in page.comparison.agents]
     return environment.get_template("page.html").render(
         page=page,
@@ -59,6 +65,7 @@ def render_page(page: Page, store: SampleStore) -> str:
         best_valid=best_by_metric(page.details["valid"]["systems"]),
         chosen=chosen_baseline(page),
         headline=headline(page),
+        further={negatives: _further(results) for negatives, results in page.further.items()},
         learned=_learned(page),
         planted=_planted(page),
         shown_parts=[part for part in ("warm", "cold") if page.details[part]["systems"]],
@@ -102,6 +109,16 @@ def headline(page: Page) -> list[str]:
     sentences = [one["reading"] for one in sorted(mine, key=lambda one: _HEADLINE_ORDER.index(one["role"]))]
     learned = _learned(page)
     return [*sentences, learned_reading(last, learned[last]["all"])] if learned else sentences
+
+
+def _further(results: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page says of one kind of negatives."""
+    return {
+        **results,
+        "systems": best_first(results["systems"]),
+        "best": best_by_metric(results["systems"]),
+        "drawing": differences_drawing(results["differences"]) if results["differences"] else None,
+    }
 
 
 def _learned(page: Page) -> dict[str, dict[str, float]]:

@@ -6,7 +6,7 @@ holds the rank of the target on every sample, so that tables are made from files
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from recops.artifacts import content_sha256, read_json, write_json
 from recops.config.recipe import Recipe
 from recops.data.samples import SampleStore, frozen_sha256
 from recops.errors import InputError
-from recops.evaluate.agent import chosen_samples, player_of, ranking_tasks
-from recops.evaluate.report import BASELINE_RANKINGS, baseline_systems
+from recops.evaluate.agent import OWN_CANDIDATES, chosen_samples, player_of, ranking_tasks
+from recops.evaluate.measured import BASELINE_RANKINGS, baseline_systems, further_kind
 from recops.evaluate.systems import System, agent_facts
 from recops.metrics import ABSENT
 from recops.retrieval.evidence import Evidence
@@ -60,26 +60,34 @@ def run_cell(root: Path, study: Study, cell: Cell, folder: Path) -> Path:
     splits, sasrec = _splits_and_sasrec(root, cell, overrides, tags, made)
     evidence = Evidence.load(splits, sasrec, recipe.agent, recipe.seed)
     ids = chosen_samples(evidence.store, study.slice, _max_samples(recipe, study), recipe.seed)
-    _check_samples(folder / cell.recipe / SAMPLES, evidence.store, ids, frozen_sha256(splits, sasrec), study.slice)
-    systems = _systems(made[cell.stage].artefact, cell.stage, study, recipe, evidence, ids)
+    where = f"{study.name}.further_candidates"
+    further = {name: further_kind(evidence.store, name, where=where) for name in study.further_candidates}
+    frozen = _frozen(splits, sasrec, further.values())
+    _check_samples(folder / cell.recipe / SAMPLES, evidence.store, ids, frozen, study.slice)
+    measure = _measure_of(made[cell.stage].artefact, cell.stage, study, recipe, evidence, ids)
+    measured = {
+        "systems": measure(OWN_CANDIDATES),
+        "further_candidates": {name: measure(kind) for name, kind in further.items()},
+    }
     content = {
         "commit": git_commit(root),
         "fingerprint": made[cell.stage].fingerprint,
         "overrides": overrides,
         "minutes": round((time.monotonic() - started) / 60, 1),
-        "systems": {one.name: _content(one, recipe.agent.num_ranked) for one in systems},
+        **measured,
     }
     return _write_whole(folder / cell.file, content)
 
 
-def read_cell(path: Path) -> dict[str, Measured]:
-    """Return what a cell measured, by system.
+def read_cell(path: Path, negatives: str | None) -> dict[str, Measured]:
+    """Return what a cell measured, by system: among the agents' own candidates (None), or others of the study.
 
     Raises:
         InputError: the file is damaged.
     """
     try:
-        systems = read_json(path)["systems"]
+        content = read_json(path)
+        systems = content["systems"] if negatives is None else content["further_candidates"][negatives]
         return {name: Measured(_ranks(one["ranks"]), one["facts"]) for name, one in systems.items()}
     except (AttributeError, ValueError, KeyError, TypeError) as error:
         step = "Remove the file and run the study again."
@@ -98,19 +106,28 @@ def _splits_and_sasrec(
     return made["validated_splits"].artefact, made["sasrec_embeddings"].artefact
 
 
+def _frozen(splits: Path, sasrec: Path, further: Iterable[str]) -> dict[str, Any]:
+    """Hashes of the candidates that are ranked: equal only for equal sets."""
+    hashes = read_json(splits / "splits.json")["further_candidates_sha256"]
+    return {
+        "candidates_sha256": frozen_sha256(splits, sasrec),
+        "further_candidates_sha256": {kind: hashes[kind] for kind in further},
+    }
+
+
 def _max_samples(recipe: Recipe, study: Study) -> int:
     evaluation = recipe.evaluation_reports
     return evaluation.max_samples if study.slice == "test" else evaluation.max_valid_samples
 
 
 def _check_samples(
-    path: Path, store: SampleStore, ids_N: NDArray[np.int32], candidates_sha256: str, slice_name: str
+    path: Path, store: SampleStore, ids_N: NDArray[np.int32], frozen: Mapping[str, Any], slice_name: str
 ) -> None:
     """Write which samples the cells of a recipe are measured on, or check that they are the same as before."""
     users = [store.sample(int(sample_id)).user for sample_id in ids_N]
     now = {
         "slice": slice_name,
-        "candidates_sha256": candidates_sha256,
+        **frozen,
         "sample_ids": _text(ids_N.tolist()),
         "users": _text(users),
     }
@@ -129,22 +146,37 @@ def _write_whole(path: Path, content: Any) -> Path:
     return path.with_suffix(".partial").rename(path)
 
 
-def _systems(
+def _measure_of(
     artefact: Path, stage: StageName, study: Study, recipe: Recipe, evidence: Evidence, ids_N: NDArray[np.int32]
-) -> Sequence[System]:
+) -> Callable[[str], dict[str, Any]]:
+    """Open what a cell measures; return what ranks the samples among candidates of a kind, as a file holds it."""
     if stage == "baselines":
-        rankings = pl.read_parquet(artefact / BASELINE_RANKINGS).filter(pl.col("ranked") == "candidates")
-        systems = baseline_systems(rankings, study.slice, ids_N, recipe.agent.num_ranked)
-        missing = sorted(set(study.baselines) - {one.name for one in systems})
-        if missing:
-            step = "Add them to the recipe's baselines.systems, or drop them from the study."
-            raise InputError("baselines", found=f"no {', '.join(missing)}", expected="a list", next_step=step)
-        return [one for one in systems if one.name in study.baselines]
-    tasks = ranking_tasks(evidence.store, ids_N)
+        rankings = pl.read_parquet(artefact / BASELINE_RANKINGS)
+        return lambda kind: _contents(
+            _baselines(rankings.filter(pl.col("ranked") == kind), study, recipe, ids_N), recipe
+        )
     measured = recipe.evaluation_reports
     settings: Any = {"batch_size": measured.batch_size, "constrain_answers": measured.constrain_answers}
-    player = player_of(artefact, evidence, recipe.agent, seed=recipe.seed, **settings)
-    return [System.of_agent(stage, player(tasks))]
+    play = player_of(artefact, evidence, recipe.agent, seed=recipe.seed, **settings)
+
+    def played(kind: str) -> dict[str, Any]:
+        tasks = ranking_tasks(evidence.store, ids_N, kind)
+        return _contents([System.of_agent(stage, play(tasks))], recipe)
+
+    return played
+
+
+def _baselines(rankings: pl.DataFrame, study: Study, recipe: Recipe, ids_N: NDArray[np.int32]) -> list[System]:
+    systems = baseline_systems(rankings, study.slice, ids_N, recipe.agent.num_ranked)
+    missing = sorted(set(study.baselines) - {one.name for one in systems})
+    if missing:
+        step = "Add them to the recipe's baselines.systems, or drop them from the study."
+        raise InputError("baselines", found=f"no {', '.join(missing)}", expected="a list", next_step=step)
+    return [one for one in systems if one.name in study.baselines]
+
+
+def _contents(systems: Sequence[System], recipe: Recipe) -> dict[str, Any]:
+    return {one.name: _content(one, recipe.agent.num_ranked) for one in systems}
 
 
 def _content(system: System, num_ranked: int) -> dict[str, Any]:

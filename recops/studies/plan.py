@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from recops.config.section import RECIPE_NAME_PATTERN, NamedSection, Section, read_section
+from recops.config.validated_splits import DrawnNegatives
 from recops.stage import StageName
 
 Name = Annotated[str, Field(pattern=RECIPE_NAME_PATTERN)]
@@ -31,8 +32,10 @@ class Study(NamedSection):
 
     Attributes:
         slice: where it is measured; choices are made on `valid`.
+        further_candidates: kinds of negatives among which every system ranks the same samples once more.
         baselines: which systems of the stage `baselines` are kept.
-        pairs: systems whose difference in NDCG@10 is tested, as VARIANT/SYSTEM; all of a recipe are one family.
+        pairs: systems whose difference in NDCG@10 is tested, as VARIANT/SYSTEM; all of a recipe are one family, and
+            once more for each kind of further candidates.
         bootstrap_draws: resamples of users.
         confidence: coverage of intervals.
     """
@@ -42,6 +45,7 @@ class Study(NamedSection):
     recipes: Annotated[tuple[Name, ...], Field(min_length=1)]
     training_seeds: Annotated[tuple[int, ...], Field(min_length=1)]
     slice: Literal["valid", "test"]
+    further_candidates: tuple[DrawnNegatives, ...]
     baselines: tuple[Name, ...]
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
     pairs: tuple[tuple[str, str], ...]

@@ -52,8 +52,10 @@ def study_page(study: Study, folder: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def read_rows(study: Study, recipe: str, folder: Path) -> list[Row]:
+def read_rows(study: Study, recipe: str, folder: Path, negatives: str | None = None) -> list[Row]:
     """Return the systems of a recipe that have at least one cell, in the order of the study.
+
+    They rank the agents' own candidates (None), or those with other negatives.
 
     Raises:
         InputError: a file is damaged.
@@ -61,7 +63,7 @@ def read_rows(study: Study, recipe: str, folder: Path) -> list[Row]:
     found: dict[str, list[Measured]] = {}
     for cell in study.cells(recipe):
         if (folder / cell.file).is_file():
-            for name, measured in read_cell(folder / cell.file).items():
+            for name, measured in read_cell(folder / cell.file, negatives).items():
                 found.setdefault(f"{cell.variant}/{name}", []).append(measured)
     return [_row(name, found[name]) for name in study.systems() if name in found]
 
@@ -78,7 +80,7 @@ def _how_to_read(study: Study) -> str:
         f"page. Slice `{study.slice}`; NDCG@10 of the target among the frozen candidates, lists cut as an agent's, an "
         f"invalid answer counts as an absent target. Values are averaged per sample over training seeds, then "
         f"resampled over users ({draws} draws, {share} intervals); *seeds* are the means of the single seeds. p is "
-        f"corrected for all pairs of the recipe (Holm)."
+        f"corrected for all pairs of a table (Holm)."
     )
 
 
@@ -87,11 +89,17 @@ def _recipe_parts(study: Study, recipe: str, folder: Path) -> list[str]:
     if not rows:
         return ["Not measured yet."]
     users_N = read_samples(folder / recipe / SAMPLES)
-    parts = [_commits(study, recipe, folder, len(users_N)), _systems_table(study, rows, users_N)]
-    pairs = [pair for pair in study.pairs if {*pair} <= {row.name for row in rows}]
-    parts += [_pairs_table(study, rows, pairs, users_N)] if pairs else []
+    parts = [_commits(study, recipe, folder, len(users_N)), *_tables(study, rows, users_N)]
+    for negatives in study.further_candidates:
+        further = read_rows(study, recipe, folder, negatives)
+        parts += [f"### The same samples with {negatives} negatives", *_tables(study, further, users_N)]
     missing = missing_cells(study, recipe, folder)
     return [*parts, f"Not measured yet: {', '.join(missing)}."] if missing else parts
+
+
+def _tables(study: Study, rows: Sequence[Row], users_N: NDArray[np.int64]) -> list[str]:
+    pairs = [pair for pair in study.pairs if {*pair} <= {row.name for row in rows}]
+    return [_systems_table(study, rows, users_N), *([_pairs_table(study, rows, pairs, users_N)] if pairs else [])]
 
 
 def _row(name: str, seeds: Sequence[Measured]) -> Row:

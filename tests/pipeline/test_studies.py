@@ -17,6 +17,7 @@ STUDY = {
     "recipes": [RECIPE],
     "training_seeds": [7],
     "slice": "test",
+    "further_candidates": ["popularity"],
     "baselines": ["random", "lambdamart"],
     "variants": {
         "recipe": {"changes": {}, "measured": ["baselines", "base_policy", "grpo_model"]},
@@ -56,11 +57,16 @@ def test_every_cell_is_measured_and_says_from_what(studied: Project) -> None:
 
 
 def test_a_cell_agrees_with_the_report(studied: Project) -> None:
-    metrics = read_json(studied.root / "reports" / RECIPE / "evaluation_reports" / "metrics.json")["systems"]
-    page = (studied.root / "docs" / "results" / "small.md").read_text(encoding="utf-8")
+    report = studied.root / "reports" / RECIPE / "evaluation_reports"
+    own, further = (studied.root / "docs" / "results" / "small.md").read_text(encoding="utf-8").split("### The same")
+    agrees(own, read_json(report / "metrics.json")["systems"])
+    agrees(further, read_json(report / "further_candidates.json")["popularity"]["systems"])
+
+
+def agrees(tables: str, systems: dict[str, Any]) -> None:
     for name in ("grpo_model", "base_policy", "lambdamart"):
-        mean = f"{metrics[name]['ndcg@10']['mean']:.3f}".lstrip("0")
-        [row] = [line for line in page.splitlines() if line.startswith(f"| recipe/{name} |")]
+        mean = f"{systems[name]['ndcg@10']['mean']:.3f}".lstrip("0")
+        [row] = [line for line in tables.splitlines() if line.startswith(f"| recipe/{name} |")]
         assert row.split("|")[2].split()[0] == mean
 
 

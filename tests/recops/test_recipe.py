@@ -71,6 +71,14 @@ def test_all_wrong_keys_are_named_at_once() -> None:
     assert "sasrec_embeddings.width: Field required" in words
 
 
+def test_candidates_that_nobody_freezes_are_refused_before_anything_runs() -> None:
+    content = embedded()
+    content["evaluation_reports"]["further_candidates"] = ["popularity", "uniform"]
+    words = rejected(content)
+    assert "further_candidates names uniform; expected kinds of validated_splits.candidates.further_negatives" in words
+    assert "grpo_model" not in words
+
+
 def test_nan_is_no_setting() -> None:
     content = embedded()
     content["agent"]["reward"]["ndcg"] = float("nan")

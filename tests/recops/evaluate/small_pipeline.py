@@ -49,6 +49,7 @@ CONFIG = EvaluationConfig(
     batch_size=4,
     constrain_answers=False,
     num_timed_requests=0,
+    further_candidates=("popularity",),
     references=("random",),
     injection=None,
     bootstrap_draws=1000,
@@ -117,7 +118,7 @@ def write_baselines(folder: Path, ranks: Mapping[str, int], samples: pl.DataFram
             pl.lit(name).alias("system"), pl.lit(ranked).alias("ranked"), pl.lit(rank, pl.Int32).alias("rank")
         )
         for name, rank in ranks.items()
-        for ranked, rank in (("candidates", rank), ("catalogue", rank + 7))
+        for ranked, rank in (("candidates", rank), ("candidates_popularity", rank + 1), ("catalogue", rank + 7))
     ]
     pl.concat(frames).write_parquet(folder / "rankings.parquet")
     write_manifest(folder, {})
@@ -219,7 +220,8 @@ def _samples(interactions: pl.DataFrame) -> pl.DataFrame:
         negatives = others[row["user"] :: 5][: NUM_CANDIDATES - 1]
         candidates = [*negatives[:2], row["item"], *negatives[2:]]
         facts = (row["user"], row["item"], row["timestamp"], row["slice"])
-        rows.append((len(rows), *facts, start, number, row["item"] in fitted, candidates))
+        further = [*others[row["user"] + 1 :: 5][: NUM_CANDIDATES - 1], row["item"]]
+        rows.append((len(rows), *facts, start, number, row["item"] in fitted, candidates, further))
     schema = {
         "sample_id": pl.Int32,
         "user": pl.Int32,
@@ -230,5 +232,6 @@ def _samples(interactions: pl.DataFrame) -> pl.DataFrame:
         "history_end": pl.Int64,
         "target_is_warm": pl.Boolean,
         "candidates": pl.List(pl.Int32),
+        "candidates_popularity": pl.List(pl.Int32),
     }
     return pl.DataFrame(rows, schema=schema, orient="row")

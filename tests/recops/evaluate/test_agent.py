@@ -65,7 +65,7 @@ def test_episodes_survive_the_table_unchanged(
     assert frame["rank"].to_list() == [1, ABSENT, ABSENT]
     assert frame["error"].to_list() == [None, "repeated_label", None]
     frame.write_parquet(tmp_path / "episodes.parquet")
-    assert episodes_from_frame(pl.read_parquet(tmp_path / "episodes.parquet"), evidence.store) == episodes
+    assert episodes_from_frame(pl.read_parquet(tmp_path / "episodes.parquet"), tasks[:3]) == episodes
 
 
 def test_rank_of_an_invalid_answer_is_absent_even_if_it_names_the_target(tasks: list[Task], toolbox: Toolbox) -> None:

@@ -54,7 +54,7 @@ def test_each_baseline_ranks_the_frozen_candidates_and_its_list_is_cut(
     artefact: Path, layout: Layout, evidence: Evidence
 ) -> None:
     ids = evidence.store.sample_ids("test")
-    systems = _loaded(artefact, layout).systems(evidence.store, ids, "test")
+    systems = _loaded(artefact, layout).systems(evidence.store, ids, "test", candidate_kind="candidates")
     assert [system.name for system in systems] == ["llara", "s_dpo"]
     assert systems[0].ranks.tolist() != systems[1].ranks.tolist()
     for system in systems:
@@ -71,7 +71,9 @@ def test_the_rank_is_where_the_ranking_has_the_target(
         return [(*rest[:2], sample.target, *rest[2:]) for sample, rest in zip(samples, others, strict=True)]
 
     monkeypatch.setattr("recops.evaluate.llm_baselines.LabelRanker.rank", target_third)
-    [system, _] = _loaded(artefact, layout).systems(evidence.store, evidence.store.sample_ids("test"), "test")
+    [system, _] = _loaded(artefact, layout).systems(
+        evidence.store, evidence.store.sample_ids("test"), "test", candidate_kind="candidates"
+    )
     assert set(cut(system.ranks, 3).tolist()) == {2}
     assert set(cut(system.ranks, 2).tolist()) == {ABSENT}
 
@@ -79,7 +81,7 @@ def test_the_rank_is_where_the_ranking_has_the_target(
 def test_the_report_has_a_row_per_baseline_and_their_curves(
     artefact: Path, layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recops.evaluate.report.AGENT_STAGES", ("ppr_model",))
+    monkeypatch.setattr("recops.evaluate.measured.AGENT_STAGES", ("ppr_model",))
     project = Layout(tmp_path / "project", "small")
     for stage in ("validated_splits", "sasrec_embeddings", "baselines", "ppr_model", "llm_baselines"):
         source = artefact if stage == "llm_baselines" else layout.artefact(stage)  # type: ignore[arg-type]
@@ -106,11 +108,11 @@ def test_a_projector_of_another_sasrec_is_refused(artefact: Path, layout: Layout
     with torch.no_grad():
         loaded.sasrec.item_embedding.weight[1] += 1.0
     with pytest.raises(InputError, match="Run the stage llm_baselines again"):
-        loaded.systems(evidence.store, evidence.store.sample_ids("test"), "test")
+        loaded.systems(evidence.store, evidence.store.sample_ids("test"), "test", candidate_kind="candidates")
 
 
 def test_switched_off_baselines_add_no_row_and_no_curve(layout: Layout, evidence: Evidence) -> None:
     loaded = _loaded(layout.artefact("llm_baselines"), layout)
-    assert loaded.systems(evidence.store, evidence.store.sample_ids("test"), "test") == []
+    assert loaded.systems(evidence.store, evidence.store.sample_ids("test"), "test", candidate_kind="candidates") == []
     assert loaded.curves == {}
     assert set(AGENT_STAGES).isdisjoint(loaded.names)

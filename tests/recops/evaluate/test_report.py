@@ -14,7 +14,8 @@ from recops.artifacts import write_json, write_manifest
 from recops.config.evaluation_reports import EvaluationConfig
 from recops.errors import InputError
 from recops.evaluate import agent as agent_module
-from recops.evaluate.report import EvaluationReport, baseline_systems, run_evaluation
+from recops.evaluate.measured import baseline_systems
+from recops.evaluate.report import EvaluationReport, run_evaluation
 from recops.metrics import ABSENT
 from recops.paths import Layout
 from recops.records import Episode, Task
@@ -254,7 +255,7 @@ def test_equal_seeds_give_equal_bytes(evaluate: Evaluate) -> None:
 def test_an_interrupted_evaluation_plays_only_what_is_missing(evaluate: Evaluate, policies: list[str]) -> None:
     _, out, tracker = evaluate()
     whole = (out / "report.html").read_bytes()
-    assert policies == list(PLAYED_RANK) * 3, "test, valid, and valid with constrained answers"
+    assert policies == list(PLAYED_RANK) * 4, "test, other candidates, valid, and valid with constrained answers"
     for path in sorted(out.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     (out.parent / "out_checkpoints" / "test_ppr_model.parquet").unlink()
@@ -283,6 +284,61 @@ def test_latency_is_measured_one_request_at_a_time_and_stands_in_no_file(evaluat
 def test_a_reference_that_is_no_baseline_is_named(evaluate: Evaluate) -> None:
     with pytest.raises(InputError, match="references: found popularity; expected some of random, sasrec"):
         evaluate(config=CONFIG.model_copy(update={"references": ("popularity",)}))
+
+
+def test_every_system_ranks_the_same_samples_among_further_candidates(evaluate: Evaluate) -> None:
+    report, out, _ = evaluate()
+    results = json.loads((out / "further_candidates.json").read_text())["popularity"]
+    assert results["num_samples"] == NUM_TEST_SAMPLES
+    systems = {name: values["ndcg@10"]["mean"] for name, values in results["systems"].items()}
+    assert systems["sasrec"] == pytest.approx(1 / np.log2(2 + BASELINES["sasrec"] + 1))
+    assert (systems["sft_checkpoint"], systems["base_policy"]) == (pytest.approx(NDCG[1]), 0.0)
+    assert results["systems"]["grpo_model"]["calls_per_episode"] == 2.0
+    against = {(one["system"], one["against"]): one for one in results["differences"]}
+    assert against["sft_checkpoint", "sasrec"]["mean"] == pytest.approx(NDCG[1] - systems["sasrec"])
+    assert ("ppr_model", "random") in against
+    ranks = pl.read_parquet(out / "further_rankings.parquet")
+    own = pl.read_parquet(out / "rankings.parquet").filter(pl.col("slice") == "test")
+    assert ranks["sample_id"].to_list() == own["sample_id"].to_list()
+    assert report.further_candidates["popularity"]["sasrec"]["ndcg@10"] == systems["sasrec"]
+    page = (out / "report.html").read_text()
+    section = page.split("With popularity negatives")[1].split("<h2>")[0]
+    assert results["differences"][0]["reading"] in section
+    assert re.findall(r'<th scope="row">([\w -]+)</th>', section)[0] == "GRPO"
+
+
+def test_agents_are_asked_about_the_further_candidates(
+    evaluate: Evaluate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[Task] = []
+    play = agent_module.play
+
+    def kept(policy: Any, tasks: Sequence[Task], *rest: Any, **settings: Any) -> list[Episode]:
+        asked.extend(tasks)
+        return play(policy, tasks, *rest, **settings)
+
+    monkeypatch.setattr(agent_module, "play", kept)
+    evaluate()
+    samples = pl.read_parquet(tmp_path / "data/small/validated_splits/samples.parquet")
+    frozen = {row["sample_id"]: row["candidates_popularity"] for row in samples.iter_rows(named=True)}
+    further = [task for task in asked if list(task.candidates) == frozen[task.sample.sample_id]]
+    assert len(further) == NUM_TEST_SAMPLES * len(PLAYED_RANK)
+    assert all(task.candidates == task.sample.candidates for task in further), "tools must see them too"
+
+
+def test_without_further_candidates_the_rest_is_the_same(evaluate: Evaluate) -> None:
+    _, out, _ = evaluate()
+    _, plain, _ = evaluate("plain", CONFIG.model_copy(update={"further_candidates": ()}))
+    own = {"further_candidates.json", "further_rankings.parquet", "report.html"}
+    names = {path.relative_to(out) for path in out.rglob("*") if path.is_file() and path.name not in own}
+    assert names == {path.relative_to(plain) for path in plain.rglob("*") if path.is_file() and path.name not in own}
+    assert all((out / name).read_bytes() == (plain / name).read_bytes() for name in names)
+    assert "popularity negatives" not in (plain / "report.html").read_text()
+
+
+def test_further_candidates_that_are_not_frozen_are_named(evaluate: Evaluate) -> None:
+    with pytest.raises(InputError, match=r"further_candidates: found uniform; expected some of validated_splits"):
+        evaluate(config=CONFIG.model_copy(update={"further_candidates": ("uniform",)}))
 
 
 def test_missing_baseline_ranks_are_named(evaluate: Evaluate) -> None:
@@ -326,7 +382,9 @@ def test_page_asks_for_nothing_from_outside(evaluate: Evaluate) -> None:
 
 def test_page_describes_every_drawing_and_repeats_no_identifier(evaluate: Evaluate) -> None:
     page = Elements((evaluate()[1] / "report.html").read_text())
-    assert len(page.drawings) == 5  # systems, differences, whom SFT believes, rewards, losses
+    assert (
+        len(page.drawings) == 6
+    )  # systems, differences, those on other candidates, whom SFT believes, rewards, losses
     assert all(drawing["role"] == "img" and len(str(drawing["aria-label"])) > 20 for drawing in page.drawings)
     assert len(set(page.identifiers)) == len(page.identifiers)
 

@@ -20,6 +20,7 @@ PLAN: dict[str, Any] = {
     "recipes": ["one", "two"],
     "training_seeds": [7, 8],
     "slice": "test",
+    "further_candidates": [],
     "baselines": ["sasrec"],
     "variants": {
         "recipe": {"changes": {}, "measured": ["baselines", "grpo_model"]},
@@ -36,15 +37,21 @@ def plan(**changes: Any) -> Study:
     return Study.model_validate({**PLAN, **changes})
 
 
-def write_cell(folder: Path, name: str, ranks: dict[str, list[int | str]]) -> None:
+def measured(ranks: dict[str, list[int | str]]) -> dict[str, Any]:
     facts = {"invalid_answers": 0.25, "calls_per_episode": 3.0}
-    systems = {
+    return {
         system: {"ranks": " ".join(map(str, values)), "facts": {} if system == "sasrec" else facts}
         for system, values in ranks.items()
     }
+
+
+def write_cell(folder: Path, name: str, ranks: dict[str, list[int | str]]) -> None:
+    """Write a cell; among popular negatives, every system ranks the target third."""
+    further = {"popularity": measured({system: [2] * NUM_SAMPLES for system in ranks})}
+    content = {"commit": "0123456789", "fingerprint": "f", "overrides": {}, "minutes": 2.0}
     path = folder / "one" / name
     path.parent.mkdir(exist_ok=True, parents=True)
-    write_json(path, {"commit": "0123456789", "fingerprint": "f", "overrides": {}, "minutes": 2.0, "systems": systems})
+    write_json(path, {**content, "systems": measured(ranks), "further_candidates": further})
 
 
 @pytest.fixture
@@ -98,6 +105,18 @@ def test_the_page_tells_differences_and_what_is_missing(folder: Path) -> None:
     assert rows[:3] == ["longer/grpo_model", "recipe/grpo_model", "recipe/sasrec"]
 
 
+def test_each_kind_of_candidates_has_tables_of_its_own(folder: Path) -> None:
+    own, further = study_page(plan(further_candidates=["popularity"]), folder).split("### The same samples with popul")
+    assert "| recipe/sasrec | .000 [.000, .000] |" in own
+    assert "| recipe/sasrec | .500 [.500, .500] |" in further
+    assert "| longer/grpo_model - recipe/grpo_model | .000 [.000, .000] | p = 1.000 | no difference shown |" in further
+
+
+def test_a_cell_without_the_further_candidates_is_named(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"recipe\.baselines\.7\.json: found KeyError\('uniform'\)"):
+        study_page(plan(further_candidates=["uniform"]), folder)
+
+
 def test_a_pair_without_its_cells_is_left_out(folder: Path) -> None:
     for seed in (7, 8):
         (folder / "one" / f"longer.grpo_model.{seed}.json").unlink()
@@ -114,6 +133,7 @@ def test_a_pair_without_its_cells_is_left_out(folder: Path) -> None:
         ({"training_seeds": [7, 7]}, "each once"),
         ({"variants": {"recipe": {"changes": {}, "measured": ["raw_data"]}}}, "measured"),
         ({"slice": "policy_train"}, "slice"),
+        ({"further_candidates": ["sasrec_hard"]}, "further_candidates"),
         ({"more": 1}, "more"),
         ({"name": "other"}, "other"),
     ],
