@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recops.agent.prompts import request_line
-from recops.config.agent import AgentConfig, ItemField
+from recops.config.agent import AgentConfig, CatalogueField
 from recops.errors import InputError
 from recops.records import label
 from recops.tools.item_text import ItemText
@@ -33,7 +33,7 @@ class LabelPrompts:
     """
 
     def __init__(
-        self, tokenizer: Any, item_text: ItemText, *, item_fields: Sequence[ItemField], agent: AgentConfig
+        self, tokenizer: Any, item_text: ItemText, *, item_fields: Sequence[CatalogueField], agent: AgentConfig
     ) -> None:
         self._tokenizer, self._item_text = tokenizer, item_text
         self._fields, self._history_length = tuple(item_fields), agent.history_length

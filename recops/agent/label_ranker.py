@@ -12,7 +12,7 @@ from recops.agent.label_model import LabelModel, collate
 from recops.agent.label_prompts import LabelPrompts
 from recops.agent.local_policy import LocalPolicy
 from recops.artifacts import read_json, write_json
-from recops.config.agent import AgentConfig, ItemField
+from recops.config.agent import AgentConfig, CatalogueField
 from recops.progress import progress
 from recops.records import Sample
 from recops.retrieval.sasrec import SasRec
@@ -44,7 +44,7 @@ class LabelRanker:
         """
         policy = LocalPolicy.load(folder)
         projector = BehaviourProjector.load(folder, sasrec) if (folder / PROJECTOR).is_file() else None
-        fields: list[ItemField] = read_json(folder / SETTINGS)["item_fields"]
+        fields: list[CatalogueField] = read_json(folder / SETTINGS)["item_fields"]
         prompts = label_prompts(policy, items, fields, agent)
         model = LabelModel(policy.model, projector).to(policy.model.device)
         return cls(model, prompts, policy.tokenizer.pad_token_id)
@@ -80,7 +80,7 @@ class LabelRanker:
 
 
 def label_prompts(
-    policy: LocalPolicy, items: pl.DataFrame, fields: Sequence[ItemField], agent: AgentConfig
+    policy: LocalPolicy, items: pl.DataFrame, fields: Sequence[CatalogueField], agent: AgentConfig
 ) -> LabelPrompts:
     """Return the prompts of a policy over a catalogue; its control tokens are disarmed in what items are called."""
     sanitizer = Sanitizer(agent.max_title_characters, policy.control_tokens)
@@ -88,7 +88,7 @@ def label_prompts(
     return LabelPrompts(policy.tokenizer, text, item_fields=fields, agent=agent)
 
 
-def save_ranker_settings(folder: Path, fields: Sequence[ItemField]) -> None:
+def save_ranker_settings(folder: Path, fields: Sequence[CatalogueField]) -> None:
     """Write beside a policy what its prompts show of an item."""
     write_json(folder / SETTINGS, {"item_fields": list(fields)})
 

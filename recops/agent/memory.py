@@ -8,15 +8,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from recops.config.agent import AgentConfig, ItemField, SummaryConfig
+from recops.config.agent import AgentConfig, CatalogueField, ItemField, SummaryConfig
 from recops.tools.item_text import ItemText
 
 HEADER = "History:"
 
-_COUNTED: tuple[ItemField, ...] = ("category", "store")
+_COUNTED: tuple[CatalogueField, ...] = ("category", "store")
 """Fields whose values repeat; a title is told by its category, numbers by their mean."""
 
 CountTokens = Callable[[str], int]
+Describe = Callable[[Sequence[int], Sequence[ItemField]], list[str]]
+"""Returns a line for each item with the fields that are asked for."""
 
 
 @dataclass
@@ -24,7 +26,7 @@ class Summary:
     """What is kept of items that no line shows any more."""
 
     num_items: int = 0
-    counts: Counter[tuple[ItemField, str]] = field(default_factory=Counter)
+    counts: Counter[tuple[CatalogueField, str]] = field(default_factory=Counter)
     prices: list[float] = field(default_factory=list)
 
     def add(self, item: int, text: ItemText, fields: Sequence[ItemField]) -> None:
@@ -44,21 +46,24 @@ class Summary:
         return [f"Earlier items: {self.num_items}", *price, *(f"{value} x{count}" for (_, value), count in frequent)]
 
 
-def history_lines(items: Sequence[int], text: ItemText, agent: AgentConfig, count_tokens: CountTokens) -> list[str]:
+def history_lines(
+    items: Sequence[int], text: ItemText, agent: AgentConfig, count_tokens: CountTokens, *, describe: Describe
+) -> list[str]:
     """Return the lines below `History:`, the last items oldest first; none without `history_fields`.
 
     With a summary, header and lines have at most `max_tokens`, and as many facts as fit stand before the last items.
 
     Args:
         items: the whole history, oldest first.
-        text: the items in words.
+        text: the items in words, for the summary.
         agent: its `history_length`, `history_fields` and `memory`.
         count_tokens: how many tokens a text has for the policy, at most one per byte.
+        describe: writes the lines of the last items.
     """
     fields, memory = agent.history_fields, agent.memory
     if not fields:
         return []
-    lines = [text.line(item, fields) for item in items[-agent.history_length :]]
+    lines = describe(items[-agent.history_length :], fields)
     if memory.kind == "last_items":
         return lines
     lines = _shortened(lines, memory, count_tokens)

@@ -73,15 +73,15 @@ ANSWER_THOUGHTS: dict[Direction, str] = {
 
 def task_messages(task: Task, toolbox: Toolbox, agent: AgentConfig) -> list[dict[str, Any]]:
     """Return the prompt of a task: a system message, equal for all tasks, a user message, and the task's opening."""
-    text = toolbox.context(task).item_text
+    context = toolbox.context(task)
     items = [event.item for event in task.sample.history]
-    shown = [text.line(item, agent.candidate_fields) for item in task.candidates] if agent.candidate_fields else []
+    shown = context.described(task.candidates, agent.candidate_fields) if agent.candidate_fields else []
     request = request_line(task.direction, num_expected(task, agent))
     if task.request:
         request = f"{request}\nRequest: {toolbox.sanitizer.clean(task.request)}"
     messages = prompt_messages(
         request,
-        history=history_lines(items, text, agent, toolbox.count_tokens),
+        history=history_lines(items, context.item_text, agent, toolbox.count_tokens, describe=context.described),
         num_candidates=len(task.candidates),
         candidates=shown,
         loop=agent.loop,

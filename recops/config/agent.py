@@ -6,7 +6,12 @@ from pydantic import Field, field_validator, model_validator
 
 from recops.config.section import Section
 
-ItemField = Literal["title", "category", "store", "price", "rating"]
+CatalogueField = Literal["title", "category", "store", "price"]
+"""What the catalogue says of an item, at whatever moment it is asked."""
+
+ItemField = CatalogueField | Literal["rating"]
+"""The rating is of a moment: the mean of all ratings before it."""
+
 ProfilePart = Literal["habits", "categories", "stores", "price", "rating", "span"]
 Engine = Literal["transformers", "vllm"]
 Loop = Literal["react", "analyze_plan_act"]
@@ -88,10 +93,10 @@ class AgentConfig(Section):
     and the calls of the plan (RecThinker). `tools` is the name of a suite or a list of names: of our tools, of entry
     points of `recops.tools`, or `package.module.function`. The suite's names stand here afterwards, so that a manifest
     says what there was. The three lists of fields say what stands for an item in the history of the prompt, beside a
-    candidate's letter in the prompt, and in the answers of the tools that describe items. `profile_parts` is what
-    `get_user_profile` tells, in that order. `lead_factor` is how often the order that is asked for first counts where
-    the embedded policy and the expert merge orders. `engine` plays trained policies where nothing is trained:
-    self-play, mining, evaluation, use.
+    candidate's letter in the prompt, and in the answers of the tools that describe items; a rating among them needs
+    interactions with ratings. `profile_parts` is what `get_user_profile` tells, in that order. `lead_factor` is how
+    often the order that is asked for first counts where the embedded policy and the expert merge orders. `engine` plays
+    trained policies where nothing is trained: self-play, mining, evaluation, use.
     """
 
     engine: Engine

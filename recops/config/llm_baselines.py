@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from recops.config.agent import ItemField
+from recops.config.agent import CatalogueField
 from recops.config.policy import Count, LoraConfig, Positive
 from recops.config.section import Section
 
@@ -41,10 +41,11 @@ class LlmBaselinesConfig(Section):
     """Settings of the stage `llm_baselines`; null switches a baseline off.
 
     Attributes:
-        item_fields: what stands for an item in the prompts, in the history and beside a candidate's label.
+        item_fields: what stands for an item in the prompts, in the history and beside a candidate's label. No
+            rating: these prompts know items and no moment, and the catalogue's average holds later ratings.
     """
 
-    item_fields: Annotated[tuple[ItemField, ...], Field(min_length=1)]
+    item_fields: Annotated[tuple[CatalogueField, ...], Field(min_length=1)]
     batch_size: Count
     checkpoint_steps: Count
     lora: LoraConfig | None

@@ -18,7 +18,7 @@ from recops.agent.policy import Policy
 from recops.agent.prompts import task_messages
 from recops.agent.rewards import CUTOFF
 from recops.agent.rollout import play
-from recops.config.agent import AgentConfig, ItemField
+from recops.config.agent import AgentConfig, CatalogueField
 from recops.config.evaluation_reports import InjectionConfig
 from recops.evaluate.attacks import ATTACKS, HARMLESS, attack_text
 from recops.evaluate.episode_table import episode_rank
@@ -34,7 +34,7 @@ NOTHING, CONTROL = "nothing", "harmless"
 Effects = dict[str, dict[str, dict[str, float]]]
 """Attack -> door (sanitized, raw) -> `gained`, `lost`, `ndcg_loss`; `harmless` stands among the attacks."""
 
-_TEXT_FIELDS: tuple[ItemField, ...] = ("title", "store", "category")
+_TEXT_FIELDS: tuple[CatalogueField, ...] = ("title", "store", "category")
 _WITNESS = "get_item_info"
 
 
@@ -96,7 +96,7 @@ def measure_injection(
     return effects
 
 
-def shown_field(agent: AgentConfig) -> ItemField | None:
+def shown_field(agent: AgentConfig) -> CatalogueField | None:
     """Return the field of a candidate that strangers write and the policy can be made to read, None without any."""
     in_tools = agent.tool_fields if _WITNESS in agent.tools else ()
     shown = {*agent.candidate_fields, *in_tools}
@@ -119,7 +119,9 @@ def overall(effects: Effects) -> dict[str, float]:
 class _Stage:
     """Puts cases on: a planted task for each way of attacking."""
 
-    def __init__(self, policy: Policy, tokenizer: Any, evidence: Evidence, agent: AgentConfig, name: ItemField) -> None:
+    def __init__(
+        self, policy: Policy, tokenizer: Any, evidence: Evidence, agent: AgentConfig, name: CatalogueField
+    ) -> None:
         self._tokenizer, self._agent, self._name = tokenizer, agent, name
         self.toolbox = PlantedToolbox(
             evidence, agent, control_tokens=policy.control_tokens, count_tokens=policy.count_tokens

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from recops.config.agent import ItemField
+from recops.config.agent import CatalogueField
 from recops.records import Task
 from recops.tools.context import ToolContext
 from recops.tools.item_text import ItemText
@@ -18,10 +18,10 @@ FIRST_ID = -2
 class PlantedText(ItemText):
     """The catalogue with one field of one item overwritten."""
 
-    def __init__(self, catalogue: ItemText, item: int, name: ItemField, shown: str) -> None:
+    def __init__(self, catalogue: ItemText, item: int, name: CatalogueField, shown: str) -> None:
         self._catalogue, self._planted, self._shown = catalogue, (item, name), shown
 
-    def field(self, item: int, name: ItemField) -> str:
+    def field(self, item: int, name: CatalogueField) -> str:
         """Return one field of an item as text."""
         return self._shown if (item, name) == self._planted else self._catalogue.field(item, name)
 
@@ -45,7 +45,7 @@ class PlantedToolbox(Toolbox):
         super().__init__(*args, **settings)
         self._plants: dict[int, Plant] = {}
 
-    def planted(self, task: Task, item: int, name: ItemField, shown: str | None) -> Task:
+    def planted(self, task: Task, item: int, name: CatalogueField, shown: str | None) -> Task:
         """Return the task under an id of its own, in whose episode the item's field reads `shown` (None: as it is)."""
         text = self.item_text if shown is None else PlantedText(self.item_text, item, name, shown)
         sample_id = FIRST_ID - len(self._plants)

@@ -72,8 +72,12 @@ class ToolContext:
         return self.lines([item])[0]
 
     def lines(self, items: Sequence[int]) -> list[str]:
-        """Return the recipe's fields of items, a line each."""
-        columns = [self._fields(items, name) for name in self.agent.tool_fields]
+        """Return the recipe's `tool_fields` of items, a line each."""
+        return self.described(items, self.agent.tool_fields)
+
+    def described(self, items: Sequence[int], fields: Sequence[ItemField]) -> list[str]:
+        """Return some fields of items, a line each; a rating is the mean of the ratings before the sample."""
+        columns = [self._fields(items, name) for name in fields]
         return [" | ".join(column[place] for column in columns) for place in range(len(items))]
 
     def field(self, item: int, name: ItemField) -> str:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import polars as pl
 
-from recops.config.agent import ItemField
+from recops.config.agent import CatalogueField
 from recops.tools.sanitize import Sanitizer
 
 UNKNOWN = "unknown"
@@ -15,32 +15,31 @@ _KEPT_TEXTS = 65_536
 
 
 class ItemText:
-    """Fields of the items (row i of the frame is item i + 1) as clean text; the frame is shared and not copied."""
+    """Fields of the items (row i of the frame is item i + 1) as clean text; the frame is shared and not copied.
+
+    The catalogue's average rating is none of them: it is of the day on which the catalogue was read.
+    """
 
     def __init__(self, items: pl.DataFrame, sanitizer: Sanitizer) -> None:
         self._texts = {name: items[name] for name in ("title", "category", "store")}
-        self._numbers = {
-            name: items[name].cast(pl.Float32).fill_null(math.nan).to_numpy() for name in ("price", "average_rating")
-        }
+        self._prices = items["price"].cast(pl.Float32).fill_null(math.nan).to_numpy()
         self._clean = lru_cache(maxsize=_KEPT_TEXTS)(sanitizer.clean)
 
-    def line(self, item: int, fields: Sequence[ItemField]) -> str:
+    def line(self, item: int, fields: Sequence[CatalogueField]) -> str:
         """Return the fields of an item joined by ` | `, "unknown" where one is absent."""
         return " | ".join(self.field(item, name) for name in fields)
 
-    def field(self, item: int, name: ItemField) -> str:
-        """Return one field of an item as text; the rating is the catalogue's average."""
+    def field(self, item: int, name: CatalogueField) -> str:
+        """Return one field of an item as text."""
         if name == "price":
             price = self.price(item)
             return UNKNOWN if price is None else f"${price:.2f}"
-        if name == "rating":
-            return rating_text(float(self._numbers["average_rating"][item - 1]))
         value = self._texts[name][item - 1]
         return (self._clean(value) if value else "") or UNKNOWN
 
     def price(self, item: int) -> float | None:
         """Return the price of an item, None where it is absent."""
-        value = float(self._numbers["price"][item - 1])
+        value = float(self._prices[item - 1])
         return None if math.isnan(value) else value
 
 

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recops.config.agent import AgentConfig
 from recops.data.samples import SampleStore
 from recops.errors import InputError
@@ -65,6 +67,7 @@ class Toolbox:
         count_tokens: Callable[[str], int] = num_bytes,
     ) -> None:
         self.functions = suite(agent)
+        _check_ratings(evidence.store, agent)
         self.evidence = evidence
         self.store: SampleStore = evidence.store
         self.sanitizer = Sanitizer(agent.max_title_characters, control_tokens)
@@ -98,7 +101,7 @@ class Toolbox:
                 of which a text has at least as many.
 
         Raises:
-            InputError: the suite names a tool that does not exist.
+            InputError: the suite names a tool that does not exist, or a rating is to be shown where nobody rated.
         """
         suite(agent)
         evidence = Evidence.load(splits, sasrec, agent, seed)
@@ -144,6 +147,15 @@ class Toolbox:
         # Not one of ours: what it read elsewhere may hold anything.
         lines = [self._line_sanitizer.clean(line) for line in answer.splitlines()]
         return within_budget("\n".join(line for line in lines if line), OWN_TOOL_CHARACTERS)
+
+
+def _check_ratings(store: SampleStore, agent: AgentConfig) -> None:
+    """The catalogue's average rating holds later ratings: without any in the interactions there is nothing to show."""
+    lists = {name: getattr(agent, name) for name in ("history_fields", "candidate_fields", "tool_fields")}
+    asked = [f"agent.{name}" for name, fields in lists.items() if "rating" in fields]
+    if asked and np.isnan(store.rating).all():
+        step = f"Leave rating out of {', '.join(asked)}, or name the column of ratings in raw_data.source."
+        raise InputError(asked[0], found="no rating in any interaction", expected="ratings to show", next_step=step)
 
 
 def suite(agent: AgentConfig) -> dict[str, ToolFunction]:

@@ -7,6 +7,7 @@ Messages come from the functions that write real prompts; items come from the ca
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,10 @@ from recops.agent.loops import episode_messages
 from recops.agent.memory import CountTokens, history_lines
 from recops.agent.prompts import prompt_messages, render_order, request_line
 from recops.agent.script import opening_calls
-from recops.config.agent import AgentConfig
+from recops.config.agent import AgentConfig, ItemField
 from recops.records import Call, Direction, label
 from recops.tools.habits import HABIT_WORDS, HABITS, habit_line, read_habits
-from recops.tools.item_text import ItemText
+from recops.tools.item_text import ItemText, rating_text
 from recops.tools.toolbox import num_bytes
 
 FUSION_CONSTANT = 1.0
@@ -32,6 +33,7 @@ _UNKNOWN_PROBABILITY = 0.25
 _OTHER_CALL_PROBABILITY = 0.08
 _HABIT_PROBABILITY = 0.9
 """Share of the episodes with a profile in which it decides whom to ask."""
+_RATINGS = (1.0, 5.0)
 _LONGEST_HISTORY = 4
 """Where there is a summary, histories have up to so many times the items that the prompt shows one by one."""
 
@@ -63,7 +65,7 @@ class SyntheticEpisodes:
         if self._agent.memory.kind == "summary":
             history = int(generator.integers(1, _LONGEST_HISTORY * self._agent.history_length + 1))
         past = [int(item) for item in generator.integers(1, self._num_items + 1, size=history)]
-        messages = self._prompt(past, candidates, direction)
+        messages = self._prompt(generator, past, candidates, direction)
         rounds: list[list[Call]] = []
         rounds += [[self._call(name, generator, past, candidates)] for name in self._opening]
         if self._other_tools and generator.random() < _OTHER_CALL_PROBABILITY:
@@ -81,10 +83,12 @@ class SyntheticEpisodes:
         labels = [label(one) for one in _answer(fusion, direction, self._agent.num_ranked)]
         return [*messages, *episode_messages(self._agent.loop, rounds, labels, direction)]
 
-    def _prompt(self, past: Sequence[int], candidates: Sequence[int], direction: Direction) -> list[dict[str, Any]]:
-        agent = self._agent
-        history = history_lines(past, self._items, agent, self._count_tokens)
-        shown = [self._items.line(item, agent.candidate_fields) for item in candidates]
+    def _prompt(
+        self, generator: np.random.Generator, past: Sequence[int], candidates: Sequence[int], direction: Direction
+    ) -> list[dict[str, Any]]:
+        agent, describe = self._agent, partial(_described, generator, self._items)
+        history = history_lines(past, self._items, agent, self._count_tokens, describe=describe)
+        shown = describe(candidates, agent.candidate_fields)
         count = min(agent.num_ranked, len(candidates)) if direction == "rank" else 1
         return [
             dict(message)
@@ -161,11 +165,23 @@ def _answer(fusion: Sequence[int], direction: Direction, num_ranked: int) -> Seq
     return fusion[:1] if direction == "more" else fusion[-1:]
 
 
+def _described(
+    generator: np.random.Generator, items: ItemText, asked: Sequence[int], fields: Sequence[ItemField]
+) -> list[str]:
+    """A line for each item; nobody rated anything at no moment, so that ratings are drawn."""
+
+    def text(item: int, name: ItemField) -> str:
+        return rating_text(generator.uniform(*_RATINGS)) if name == "rating" else items.field(item, name)
+
+    return [" | ".join(text(item, name) for name in fields) for item in asked]
+
+
 def _history_answer(
     generator: np.random.Generator, items: ItemText, agent: AgentConfig, past: Sequence[int], candidates: Sequence[int]
 ) -> tuple[dict[str, Any], str]:
     limit = int(generator.integers(1, 6))
-    lines = [f"{items.line(item, agent.tool_fields)} | rated {generator.integers(1, 6)}" for item in past[-limit:]]
+    facts = _described(generator, items, past[-limit:], agent.tool_fields)
+    lines = [f"{line} | rated {generator.integers(1, 6)}" for line in facts]
     days = np.sort(generator.integers(0, 400, size=len(lines)))
     return {"limit": limit}, "\n".join(f"{line} | {day} days ago" for line, day in zip(lines, days, strict=True))
 
@@ -174,7 +190,7 @@ def _info_answer(
     generator: np.random.Generator, items: ItemText, agent: AgentConfig, past: Sequence[int], candidates: Sequence[int]
 ) -> tuple[dict[str, Any], str]:
     place = int(generator.integers(len(candidates)))
-    facts = items.line(candidates[place], agent.tool_fields)
+    [facts] = _described(generator, items, [candidates[place]], agent.tool_fields)
     answer = f" {label(place)} | {facts} | taken {generator.integers(0, 300)} times"
     return {"candidate": label(place)}, answer
 

@@ -79,6 +79,12 @@ def test_candidates_that_nobody_freezes_are_refused_before_anything_runs() -> No
     assert "grpo_model" not in words
 
 
+def test_a_prompt_that_knows_no_moment_shows_no_rating() -> None:
+    content = embedded()
+    content["llm_baselines"]["item_fields"] = ["title", "rating"]
+    assert "llm_baselines.item_fields.1: Input should be 'title'" in rejected(content)
+
+
 def test_nan_is_no_setting() -> None:
     content = embedded()
     content["agent"]["reward"]["ndcg"] = float("nan")

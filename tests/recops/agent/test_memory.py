@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from recops.agent.memory import HEADER, history_lines
+from recops.agent.memory import HEADER, Describe, history_lines
 from recops.agent.prompts import task_messages
 from recops.config.agent import AgentConfig, SummaryConfig
 from recops.tools.item_text import ItemText
@@ -33,10 +33,13 @@ def item_text(titles: Sequence[str], categories: Sequence[str]) -> ItemText:
             "category": list(categories),
             "store": [f"store {number % 2}" for number in range(count)],
             "price": [float(number) for number in range(count)],
-            "average_rating": [4.0] * count,
         }
     )
     return ItemText(frame, Sanitizer(80))
+
+
+def lines_of(text: ItemText) -> Describe:
+    return lambda items, fields: [text.line(item, fields) for item in items]  # type: ignore[arg-type]
 
 
 def block(lines: Sequence[str]) -> str:
@@ -44,12 +47,13 @@ def block(lines: Sequence[str]) -> str:
 
 
 SHOP = item_text(["Red cable", "Blue mouse", "Desk lamp"], ["Cables", "Mice", "Lamps"])
+SHOP_LINES = lines_of(SHOP)
 
 
 def test_the_summary_counts_what_the_last_items_do_not_show() -> None:
     agent = with_summary(200, history_length=2, history_fields=("category", "price"))
 
-    lines = history_lines([1, 1, 2, 1, 2, 3], SHOP, agent, num_bytes)
+    lines = history_lines([1, 1, 2, 1, 2, 3], SHOP, agent, num_bytes, describe=SHOP_LINES)
 
     assert lines == ["Earlier items: 4", "Mean price: $0.25", "Cables x3", "Mice x1", "Mice | $1.00", "Lamps | $2.00"]
 
@@ -58,7 +62,9 @@ def test_the_summary_rolls_on_with_every_item_that_leaves_the_last_ones() -> Non
     agent = with_summary(400, history_length=1)
     items = [1, 2, 3, 3, 2, 3]
 
-    shown = [history_lines(items[:end], SHOP, agent, num_bytes) for end in range(1, len(items) + 1)]
+    shown = [
+        history_lines(items[:end], SHOP, agent, num_bytes, describe=SHOP_LINES) for end in range(1, len(items) + 1)
+    ]
 
     assert [lines[:-1] for lines in shown] == [
         [],
@@ -73,7 +79,10 @@ def test_the_summary_rolls_on_with_every_item_that_leaves_the_last_ones() -> Non
 
 def test_what_matters_least_is_left_out_first() -> None:
     items = [1, 1, 2, 1, 2, 3]
-    kept = [history_lines(items, SHOP, with_summary(bound, history_length=2), num_bytes) for bound in (32, 40, 49, 99)]
+    kept = [
+        history_lines(items, SHOP, with_summary(bound, history_length=2), num_bytes, describe=SHOP_LINES)
+        for bound in (32, 40, 49, 99)
+    ]
 
     assert [lines[:-2] for lines in kept] == [
         [],
@@ -98,13 +107,13 @@ def test_never_above_the_bound_and_the_last_items_are_always_there(
     for count in (num_bytes, count_tokens):
         agent = with_summary(8 * (length + 2) + extra, history_length=length, history_fields=("title", "category"))
 
-        lines = history_lines(items, text, agent, count)
+        lines = history_lines(items, text, agent, count, describe=lines_of(text))
 
         assert count(block(lines)) <= agent.memory.max_tokens  # type: ignore[union-attr]
         last = [text.line(item, agent.history_fields) for item in items[-length:]]
         shown = lines[len(lines) - len(last) :]
         assert all(line and full.startswith(line) for line, full in zip(shown, last, strict=True))
-        assert lines == history_lines(items, text, agent, count)
+        assert lines == history_lines(items, text, agent, count, describe=lines_of(text))
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +132,9 @@ def test_the_prompt_has_the_block_and_only_what_is_before_the_sample(folders: tu
     prompt = task_messages(task, toolbox, agent)
 
     items = [event.item for event in task.sample.history]
-    lines = history_lines(items, toolbox.item_text, agent, toolbox.count_tokens)
+    lines = history_lines(
+        items, toolbox.item_text, agent, toolbox.count_tokens, describe=toolbox.context(task).described
+    )
     assert lines[0] == f"Earlier items: {len(items) - 1}"
     assert block(lines) in prompt[-1]["content"]
     assert task_messages(blind, toolbox, agent) == prompt
@@ -132,7 +143,7 @@ def test_the_prompt_has_the_block_and_only_what_is_before_the_sample(folders: tu
 def test_last_items_show_the_last_ones_and_ask_for_no_tokens() -> None:
     agent = changed(history_length=2)
 
-    assert history_lines([1, 2, 3], SHOP, agent, lambda _: 1 // 0) == ["Mice", "Lamps"]
+    assert history_lines([1, 2, 3], SHOP, agent, lambda _: 1 // 0, describe=SHOP_LINES) == ["Mice", "Lamps"]
 
 
 def test_the_embedded_policy_meets_summaries_in_its_lessons(toolbox: Toolbox) -> None:

@@ -34,18 +34,22 @@ AGENT: AgentConfig = SMALL_AGENT.model_copy(
 )
 
 
-def load_shop(root: Path, agent: AgentConfig = AGENT, rows: pl.DataFrame | None = None) -> Toolbox:
-    """Write the shop, with these interactions instead of its own if given, and return its toolbox."""
-    return Toolbox.load(*write_shop(root, rows), agent, seed=3)
+def load_shop(
+    root: Path, agent: AgentConfig = AGENT, rows: pl.DataFrame | None = None, catalogue: pl.DataFrame | None = None
+) -> Toolbox:
+    """Write the shop, with these interactions and items instead of its own if given, and return its toolbox."""
+    return Toolbox.load(*write_shop(root, rows, catalogue), agent, seed=3)
 
 
-def write_shop(root: Path, rows: pl.DataFrame | None = None) -> tuple[Path, Path]:
+def write_shop(
+    root: Path, rows: pl.DataFrame | None = None, catalogue: pl.DataFrame | None = None
+) -> tuple[Path, Path]:
     """Write `validated_splits` and `sasrec_embeddings`; the samples and SASRec are always those of the shop's own
     interactions."""
     splits, sasrec, own = root / "splits", root / "sasrec", interactions()
     splits.mkdir(parents=True)
     (own if rows is None else rows).write_parquet(splits / "interactions.parquet")
-    items().write_parquet(splits / "items.parquet")
+    (items() if catalogue is None else catalogue).write_parquet(splits / "items.parquet")
     users = {"user": np.arange(NUM_USERS, dtype=np.int32), "user_id": [f"u{n}" for n in range(NUM_USERS)]}
     pl.DataFrame(users).write_parquet(splits / "users.parquet")
     _samples(own).write_parquet(splits / "samples.parquet")

@@ -3,13 +3,16 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
 import pytest
 
+from recops.agent.prompts import task_messages
+from recops.config.agent import CatalogueField
 from recops.data.samples import SampleStore
+from recops.errors import InputError
 from recops.records import Sample, Task
 from recops.retrieval.counts import EventCounts, MeanRatings
 from recops.retrieval.evidence import Evidence
@@ -18,7 +21,7 @@ from recops.retrieval.item_groups import ItemGroups
 from recops.retrieval.relations import TakenTogether
 from recops.tools.toolbox import TOOLS, Toolbox
 from tests.recops.tools.calls import CALLS
-from tests.recops.tools.shop import AGENT, COLD_ITEM, LENGTH, interactions, load_shop, tasks, write_shop
+from tests.recops.tools.shop import AGENT, COLD_ITEM, LENGTH, interactions, items, load_shop, tasks, write_shop
 
 END_OF_TIME = 2**60
 OWN = ("get_user_profile", "get_user_history", "get_session_behavior", "get_rating_behavior", "analyze_candidates",
@@ -65,10 +68,58 @@ def same_sample(toolbox: Toolbox, task: Task) -> Task:
     return Task(toolbox.store.sample(task.sample.sample_id), task.candidates, task.direction)
 
 
-def test_no_tool_sees_what_is_planted_from_the_sample_on(shop: Toolbox, tmp_path: Path) -> None:
+def starred(task: Task) -> pl.DataFrame:
+    """The catalogue, whose average rating is of a day after everything: it tells the target."""
+    stars = pl.when(pl.col("item") == task.sample.target).then(5.0).otherwise(1.0)
+    return items().with_columns(stars.cast(pl.Float32).alias("average_rating"))
+
+
+def prompt(toolbox: Toolbox, task: Task) -> list[dict[str, Any]]:
+    """The prompt with every field that a recipe may show, in history and candidates."""
+    fields = (*get_args(CatalogueField), "rating")
+    everything = AGENT.model_copy(update={"history_fields": fields, "candidate_fields": fields})
+    return task_messages(task, toolbox, everything)
+
+
+def test_neither_tool_nor_prompt_sees_what_is_planted_from_the_sample_on(shop: Toolbox, tmp_path: Path) -> None:
     for number, task in enumerate(drawn(shop, 10)):
-        after = load_shop(tmp_path / str(number), rows=planted(task))
+        after = load_shop(tmp_path / str(number), rows=planted(task), catalogue=starred(task))
         assert answers(after, same_sample(after, task)) == answers(shop, task), task.sample.sample_id
+        assert prompt(after, same_sample(after, task)) == prompt(shop, task), task.sample.sample_id
+
+
+def test_the_ratings_that_a_prompt_shows_are_those_before_the_sample(shop: Toolbox) -> None:
+    for task in drawn(shop, 10):
+        earlier = interactions().filter(pl.col("timestamp") < task.sample.timestamp)
+        means = dict(earlier.group_by("item").agg(pl.col("rating").mean()).iter_rows())
+        lines = [line for line in prompt(shop, task)[-1]["content"].splitlines() if " | " in line]
+        items_shown = [*(event.item for event in task.sample.history[-AGENT.history_length :]), *task.candidates]
+        assert len(lines) == len(items_shown)
+        for line, item in zip(lines, items_shown, strict=True):
+            expected = f"{means[item]:.1f} stars" if means.get(item) else "unknown"
+            assert line.split(" | ")[-1] == expected
+
+
+def test_the_prompt_sees_the_plant_where_ratings_know_no_moment(
+    shop: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = drawn(shop, 3)
+    rows = [planted(task) for task in few]
+    endless_ratings(monkeypatch)
+    before = load_shop(tmp_path / "before")
+    afters = [load_shop(tmp_path / str(number), rows=one) for number, one in enumerate(rows)]
+    pairs = [(prompt(before, task), prompt(after, task)) for after, task in zip(afters, few, strict=True)]
+    assert any(one != other for one, other in pairs)
+
+
+@pytest.mark.parametrize("fields", ["history_fields", "candidate_fields", "tool_fields"])
+def test_a_rating_where_nobody_rated_is_refused(fields: str, tmp_path: Path) -> None:
+    without = interactions().with_columns(pl.lit(None, pl.Float32).alias("rating"))
+    plain = dict.fromkeys(("history_fields", "candidate_fields", "tool_fields"), ("title",))
+    load_shop(tmp_path / "plain", AGENT.model_copy(update=plain), rows=without)
+    asked = AGENT.model_copy(update={**plain, fields: ("title", "rating")})
+    with pytest.raises(InputError, match=f"agent.{fields}: found no rating in any interaction"):
+        load_shop(tmp_path / "asked", asked, rows=without)
 
 
 def whole_history(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,3 +94,14 @@ def test_without_habits_anyone_is_asked(source: SyntheticEpisodes) -> None:
     calls = [one["tool_calls"][0]["function"] for messages in drawn for one in messages if "tool_calls" in one]
     assert all(call["name"] != "get_user_profile" for call in calls)
     assert min(Counter(str(call) for call in calls if call["name"].startswith("rank")).values()) > 5
+
+
+def test_a_synthetic_rating_is_drawn_and_not_the_catalogues(toolbox: Toolbox) -> None:
+    agent = changed(history_fields=("rating",), candidate_fields=("rating",))
+    source = SyntheticEpisodes(toolbox.item_text, NUM_ITEMS, agent)
+    generator = np.random.default_rng(7)
+    prompt = source.draw(generator, num_candidates=6, num_views=1, direction="rank", history=3)[1]["content"]
+    stars = [float(line.split()[-2]) for line in prompt.splitlines() if line.endswith(" stars")]
+    assert len(stars) == 6 + 3
+    assert len(set(stars)) > 3, "every item of this catalogue has the same average"
+    assert all(1 <= one <= 5 for one in stars)
