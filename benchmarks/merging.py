@@ -3,7 +3,8 @@
 Needs the artefacts of validated_splits and sasrec_embeddings: `python -m benchmarks.merging --recipe embedded` after
 `make run`. Plans of one to five orders as the scripted expert chooses them, one for all users and one for each group of
 habits, by how often the order that leads counts; and boosted trees over all ranks, without the habits and with them,
-which stand for any function of them. Shape suffixes: N tasks, K candidates, S sources, F features.
+which stand for any function of them. `--constant` and `--window-days` try other values than the recipe's. Shape
+suffixes: N tasks, K candidates, S sources, F features.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recops.agent.fusion import Fusion, Habits, Source, ask, ask_habits, sources_of
-from recops.config.agent import AgentConfig
+from recops.config.agent import AgentConfig, MergeConfig
 from recops.config.recipe import load_recipe
 from recops.metrics import ndcg_at_k
 from recops.paths import Layout, project_root
@@ -64,12 +65,19 @@ def main() -> None:
     parser.add_argument("--recipe", default="embedded")
     parser.add_argument("--root", type=Path, default=project_root(), help="where data/ and models/ lie")
     parser.add_argument("--factors", type=float, nargs="+", default=[1.0, 1.5, 2.0], help="of the order that leads")
+    parser.add_argument("--constant", type=float, help="of the reciprocal ranks, instead of the recipe's")
+    parser.add_argument("--window-days", type=int, help="of what is popular lately, instead of the recipe's")
     asked = parser.parse_args()
     layout = Layout(asked.root, asked.recipe)
     recipe = load_recipe(Layout(project_root(), asked.recipe).recipe_file)
     agent = recipe.agent.model_copy(
-        update={"tools": tuple(dict.fromkeys((*recipe.agent.tools, "get_user_profile"))), "profile_parts": ("habits",)}
+        update={
+            "tools": tuple(dict.fromkeys((*recipe.agent.tools, "get_user_profile"))),
+            "profile_parts": ("habits",),
+            "popularity_window_days": asked.window_days or recipe.agent.popularity_window_days,
+        }
     )
+    constant = asked.constant or agent.merge.rank_constant
     toolbox = Toolbox.load(
         layout.artefact("validated_splits"), layout.artefact("sasrec_embeddings"), agent, recipe.seed
     )
@@ -82,7 +90,11 @@ def main() -> None:
     head = [f"{whom}, x {factor:g}" for factor in asked.factors for whom in ("all users", "by habits")]
     print(f"| orders | {' | '.join(head)} | plan of all users |\n|---|{'---:|' * len(head)}---|")
     for count in range(1, len(sources) + 1):
-        fusions = [planned(sources, one, factor) for factor in asked.factors for one in (train.alike(), train)]
+        fusions = [
+            planned(sources, one, MergeConfig(rank_constant=constant, lead_factor=factor))
+            for factor in asked.factors
+            for one in (train.alike(), train)
+        ]
         cells = " | ".join(f"{measured(fusion, valid, count):.4f}" for fusion in fusions)
         names = ", ".join(sources[place].name for place in fusions[0].plan(count, ()))
         print(f"| {count} | {cells} | {names} |", flush=True)
@@ -99,8 +111,8 @@ def answers(toolbox: Toolbox, name: SliceName, sources: Sequence[Source], agent:
     return Answers(ask(toolbox, tasks, sources), targets_N, ask_habits(toolbox, tasks, agent))
 
 
-def planned(sources: Sequence[Source], train: Answers, factor: float) -> Fusion:
-    return Fusion(sources, train.ranks, train.targets, train.habits, rank_constant=1.0, lead_factor=factor)
+def planned(sources: Sequence[Source], train: Answers, merge: MergeConfig) -> Fusion:
+    return Fusion(sources, train.ranks, train.targets, train.habits, merge)
 
 
 def measured(fusion: Fusion, valid: Answers, count: int) -> float:

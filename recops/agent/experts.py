@@ -143,8 +143,8 @@ def fit_script(toolbox: Toolbox, config: ExpertEpisodesConfig, agent: AgentConfi
         expected = f"at most {allowed}, as many ordering calls as agent.tools and agent.max_calls allow"
         raise InputError("expert_episodes.max_orders", found=config.max_orders, expected=expected, next_step=step)
     return Script(
-        ranking=Fusion.fit(toolbox, ranking, agent, config.rank_constant),
-        pairs=Fusion.fit(toolbox, pairs, agent, config.rank_constant),
+        ranking=Fusion.fit(toolbox, ranking, agent),
+        pairs=Fusion.fit(toolbox, pairs, agent),
         num_orders=(config.min_orders, config.max_orders),
         explore_fraction=config.explore_fraction,
         look_fraction=config.look_fraction,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recops.agent.rewards import CUTOFF
-from recops.config.agent import AgentConfig
+from recops.config.agent import AgentConfig, MergeConfig
 from recops.metrics import ndcg_at_k
 from recops.records import Task, label
 from recops.tools.habits import read_habits
@@ -109,9 +109,7 @@ class Fusion:
         ranks_NSK: Ranks,
         targets_N: Ranks,
         habits_N: Sequence[Habits],
-        *,
-        rank_constant: float,
-        lead_factor: float,
+        merge: MergeConfig,
     ) -> None:
         """Keep the tasks that plans are compared on.
 
@@ -120,38 +118,30 @@ class Fusion:
             ranks_NSK: their answers.
             targets_N: place of the target among the candidates.
             habits_N: of each task's user.
-            rank_constant: added to a rank before it is inverted.
-            lead_factor: weight of the source that is asked first.
+            merge: how their orders are put together.
         """
         self.sources = tuple(sources)
         self._ranks_NSK, self._targets_N = ranks_NSK, targets_N
         self._groups = {one: [n for n, other in enumerate(habits_N) if other == one] for one in sorted(set(habits_N))}
-        self._constant, self._lead = rank_constant, lead_factor
+        self._merge = merge
         self._plans: dict[int, dict[Habits, Plan]] = {}
 
     @classmethod
-    def fit(cls, toolbox: Toolbox, tasks: Sequence[Task], agent: AgentConfig, rank_constant: float) -> "Fusion":
+    def fit(cls, toolbox: Toolbox, tasks: Sequence[Task], agent: AgentConfig) -> "Fusion":
         """Ask everything about tasks of `policy_train`, all with the same number of candidates."""
         sources = sources_of(agent)
         targets_N = np.asarray([task.candidates.index(task.sample.target) for task in tasks], dtype=np.int64)
-        return cls(
-            sources,
-            ask(toolbox, tasks, sources),
-            targets_N,
-            ask_habits(toolbox, tasks, agent),
-            rank_constant=rank_constant,
-            lead_factor=agent.lead_factor,
-        )
+        return cls(sources, ask(toolbox, tasks, sources), targets_N, ask_habits(toolbox, tasks, agent), agent.merge)
 
     def scores(self, orders: Sequence[Ranks]) -> NDArray[np.float64]:
         """Return the score of each candidate, shape (..., K), from ranks (..., K) in the order of asking."""
-        weights = [self._lead, *(1.0 for _ in orders[1:])]
+        weights = [self._merge.lead_factor, *(1.0 for _ in orders[1:])]
         parts = [weight * self._reciprocal(ranks) for weight, ranks in zip(weights, orders, strict=True)]
         return np.asarray(np.sum(parts, axis=0), dtype=np.float64)
 
     def _reciprocal(self, ranks_K: Ranks) -> NDArray[np.float64]:
-        known = ranks_K != UNKNOWN
-        return np.where(known, self._constant / (self._constant + np.where(known, ranks_K, 0)), 0.0)
+        known, constant = ranks_K != UNKNOWN, self._merge.rank_constant
+        return np.where(known, constant / (constant + np.where(known, ranks_K, 0)), 0.0)
 
     def plan(self, num_sources: int, habits: Habits) -> Plan:
         """Return the plan of so many sources for users with these habits; `()` asks for that of all users."""

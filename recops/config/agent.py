@@ -80,6 +80,17 @@ class SummaryConfig(Section):
     max_tokens: Annotated[int, Field(ge=1)]
 
 
+class MergeConfig(Section):
+    """How the expert and the warm-up of the embedded policy merge orders: by reciprocal ranks, the first leads.
+
+    A candidate scores factor / (`rank_constant` + rank), rank from 0, summed over the orders; the factor is
+    `lead_factor` for the order that was asked for first, else 1 (Cormack, Clarke and Buettcher 2009).
+    """
+
+    rank_constant: Annotated[float, Field(gt=0)]
+    lead_factor: Annotated[float, Field(ge=1)]
+
+
 MemoryConfig = Annotated[LastItemsConfig | SummaryConfig, Field(discriminator="kind")]
 
 MIN_TOKENS_PER_ITEM = 8
@@ -94,9 +105,8 @@ class AgentConfig(Section):
     points of `recops.tools`, or `package.module.function`. The suite's names stand here afterwards, so that a manifest
     says what there was. The three lists of fields say what stands for an item in the history of the prompt, beside a
     candidate's letter in the prompt, and in the answers of the tools that describe items; a rating among them needs
-    interactions with ratings. `profile_parts` is what `get_user_profile` tells, in that order. `lead_factor` is how
-    often the order that is asked for first counts where the embedded policy and the expert merge orders. `engine` plays
-    trained policies where nothing is trained: self-play, mining, evaluation, use.
+    interactions with ratings. `profile_parts` is what `get_user_profile` tells, in that order. `engine` plays trained
+    policies where nothing is trained: self-play, mining, evaluation, use.
     """
 
     engine: Engine
@@ -110,7 +120,7 @@ class AgentConfig(Section):
     candidate_fields: tuple[ItemField, ...]
     tool_fields: tuple[ItemField, ...]
     profile_parts: Annotated[tuple[ProfilePart, ...], Field(min_length=1)]
-    lead_factor: Annotated[float, Field(ge=1)]
+    merge: MergeConfig
     popularity_window_days: Annotated[int, Field(ge=1)]
     max_title_characters: Annotated[int, Field(ge=10)]
     max_completion_tokens: Annotated[int, Field(ge=16)]

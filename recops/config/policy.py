@@ -82,7 +82,6 @@ class ExpertEpisodesConfig(Section):
         min_orders: least number of ordering calls of a scripted episode; `max_orders` the greatest.
         explore_fraction: share of scripted episodes that ask random tools; the others ask the best set of their size.
         look_fraction: share of scripted episodes with one more call, to a tool that describes.
-        rank_constant: in the expert's reciprocal ranks, 1 / (constant + rank): the smaller, the more the first count.
         keep_target_in_top: an episode is kept where the target is among as many.
         keep_max_calls: and where it made at most as many calls.
         keep_max_similarity: and where it is less alike than this to every one kept before it (Jaccard similarity of
@@ -101,7 +100,6 @@ class ExpertEpisodesConfig(Section):
     max_orders: Count
     explore_fraction: Annotated[float, Field(ge=0, le=1)]
     look_fraction: Annotated[float, Field(ge=0, le=1)]
-    rank_constant: Positive
     keep_target_in_top: Count
     keep_max_calls: Count
     keep_max_similarity: Annotated[float, Field(gt=0, le=1)] | None

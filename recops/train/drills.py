@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from recops.agent.prompts import ANSWER_THOUGHTS, render_answer, render_order, request_line
+from recops.config.agent import MergeConfig
 from recops.records import Direction, label
 from recops.train.conversations import IGNORED, padded
 from recops.train.synthetic import View, draw_views
@@ -23,14 +24,14 @@ def drill_batch(
     batch_size: int,
     num_candidates: int,
     num_views: int,
-    lead_factor: float,
+    merge: MergeConfig,
 ) -> tuple[Tensor, Tensor]:
     """Return token ids and labels, int64 (B, L); a label stands where the answer names a candidate.
 
     Drills with two candidates are pairs: a line asks for MORE or LESS, and the answer names one.
     """
     drill = _pair_drill if num_candidates == 2 else _drill
-    drills = [drill(generator, num_candidates, num_views, lead_factor) for _ in range(batch_size)]
+    drills = [drill(generator, num_candidates, num_views, merge) for _ in range(batch_size)]
     questions = tokenizer([question for question, _ in drills], add_special_tokens=False)["input_ids"]
     answers = tokenizer([answer for _, answer in drills], add_special_tokens=False)["input_ids"]
     ids_BL = padded([a + b for a, b in zip(questions, answers, strict=True)], tokenizer.pad_token_id)
@@ -38,15 +39,15 @@ def drill_batch(
     return ids_BL, labels_BL
 
 
-def _drill(generator: np.random.Generator, num_candidates: int, num_views: int, lead_factor: float) -> tuple[str, str]:
-    views, fusion = draw_views(generator, num_candidates, num_views, lead_factor)
+def _drill(generator: np.random.Generator, num_candidates: int, num_views: int, merge: MergeConfig) -> tuple[str, str]:
+    views, fusion = draw_views(generator, num_candidates, num_views, merge)
     return _written(views), render_answer([label(one) for one in fusion])
 
 
 def _pair_drill(
-    generator: np.random.Generator, num_candidates: int, num_views: int, lead_factor: float
+    generator: np.random.Generator, num_candidates: int, num_views: int, merge: MergeConfig
 ) -> tuple[str, str]:
-    views, fusion = draw_views(generator, num_candidates, num_views, lead_factor)
+    views, fusion = draw_views(generator, num_candidates, num_views, merge)
     direction: Direction = "more" if generator.random() < 0.5 else "less"
     right = fusion[0] if direction == "more" else fusion[-1]
     thought = ANSWER_THOUGHTS[direction]

@@ -68,7 +68,7 @@ def run_base_policy(io: StageIO, config: BasePolicyConfig, *, seed: int, agent: 
     tokenizer = _tokenizer(source, items, tools, config, seed=seed)
     source = _source(items, agent, partial(count_tokens_of, tokenizer))
     model = build_model(config, tokenizer, sub_seed(seed, "weights"))
-    lesson = Lesson(source, tokenizer, tools, config, agent.lead_factor, seed)
+    lesson = Lesson(source, tokenizer, tools, config, agent.merge, seed)
     history = train_from_scratch(io, model, lesson, config)
     skill = measure_skill(model, tokenizer, source, tools, candidates=NUM_CANDIDATES, seed=seed)
     save_policy(model, tokenizer, io.out, max_new_tokens=agent.max_completion_tokens)

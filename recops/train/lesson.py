@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from recops.config.agent import MergeConfig
 from recops.config.policy import EmbeddedPolicyConfig
 from recops.seeds import sub_seed
 from recops.train.conversations import IGNORED, encode_conversations, padded
@@ -31,11 +32,11 @@ class Lesson:
         tokenizer: Any,
         tools: Sequence[dict[str, Any]],
         config: EmbeddedPolicyConfig,
-        lead_factor: float,
+        merge: MergeConfig,
         seed: int,
     ) -> None:
         self._source, self._tokenizer, self._tools = source, tokenizer, tools
-        self._config, self._lead_factor, self._seed = config, lead_factor, seed
+        self._config, self._merge, self._seed = config, merge, seed
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return token ids and labels, int64 (B, L); all episodes of a batch have as many candidates."""
@@ -67,7 +68,7 @@ class Lesson:
             batch_size=self._config.drill_batch_size * (_PAIR_DRILLS if pairs else 1),
             num_candidates=2 if pairs else _num_candidates(generator),
             num_views=1 if copying else int(generator.choice(self._config.orders)),
-            lead_factor=self._lead_factor,
+            merge=self._merge,
         )
 
 

@@ -18,14 +18,11 @@ from recops.agent.loops import episode_messages
 from recops.agent.memory import CountTokens, history_lines
 from recops.agent.prompts import prompt_messages, render_order, request_line
 from recops.agent.script import opening_calls
-from recops.config.agent import AgentConfig, ItemField
+from recops.config.agent import AgentConfig, ItemField, MergeConfig
 from recops.records import Call, Direction, label
 from recops.tools.habits import HABIT_WORDS, HABITS, habit_line, read_habits
 from recops.tools.item_text import ItemText, rating_text
 from recops.tools.toolbox import num_bytes
-
-FUSION_CONSTANT = 1.0
-"""Added to a 0-based rank before it is inverted: small, so the heads of the lists count most, as for the expert."""
 
 _NOISE = (0.4, 2.0)
 """Range of a view's noise, in standard deviations of the hidden preference."""
@@ -72,7 +69,7 @@ class SyntheticEpisodes:
             name = self._other_tools[int(generator.integers(len(self._other_tools)))]
             rounds.append([self._call(name, generator, past, candidates)])
         chosen = self._asked(generator, rounds)[:num_views]
-        views, fusion = draw_views(generator, num_candidates, len(chosen), self._agent.lead_factor)
+        views, fusion = draw_views(generator, num_candidates, len(chosen), self._agent.merge)
         calls = [_ordering(self._sources[place], view) for place, view in zip(chosen, views, strict=True)]
         if self._agent.loop == "analyze_plan_act":
             # As the expert does it: some at once, then one by one.
@@ -128,23 +125,24 @@ def _ordering(source: Source, view: View) -> Call:
 
 
 def draw_views(
-    generator: np.random.Generator, num_candidates: int, num_views: int, lead_factor: float
+    generator: np.random.Generator, num_candidates: int, num_views: int, merge: MergeConfig
 ) -> tuple[list[View], list[int]]:
     """Return views of one hidden preference, and the candidates (0-based) by their fusion, best first."""
     preference = generator.normal(size=num_candidates)
     views = [_view(generator, preference) for _ in range(num_views)]
-    weights = [lead_factor, *(1.0 for _ in views[1:])]
-    scores = np.sum([weight * view_scores(*view) for weight, view in zip(weights, views, strict=True)], axis=0)
+    weights = [merge.lead_factor, *(1.0 for _ in views[1:])]
+    parts = [w * view_scores(*view, merge.rank_constant) for w, view in zip(weights, views, strict=True)]
+    scores = np.sum(parts, axis=0)
     return views, [int(one) for one in np.argsort(-scores, kind="stable")]
 
 
-def view_scores(known: NDArray[np.int64], unknown: NDArray[np.int64]) -> NDArray[np.float64]:
+def view_scores(known: NDArray[np.int64], unknown: NDArray[np.int64], rank_constant: float) -> NDArray[np.float64]:
     """Return what one view adds to each candidate: 1 / (constant + rank), and for an unknown one next to nothing.
 
     Reciprocal rank fusion (Cormack et al., SIGIR 2009); unknown candidates keep the order in which they are listed.
     """
     scores = np.zeros(len(known) + len(unknown))
-    scores[known] = 1.0 / (FUSION_CONSTANT + np.arange(len(known)))
+    scores[known] = 1.0 / (rank_constant + np.arange(len(known)))
     scores[unknown] = -1e-6 * np.arange(len(unknown))
     return scores
 

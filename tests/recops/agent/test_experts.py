@@ -28,7 +28,7 @@ from tests.recops.evaluate.small_pipeline import RecordingTracker
 
 CONFIG = ExpertEpisodesConfig(
     num_scripted=30, num_self_played=20, pair_fraction=0.4, min_orders=2, max_orders=3, explore_fraction=0.3,
-    look_fraction=0.3, rank_constant=1.0, keep_target_in_top=3, keep_max_calls=4,
+    look_fraction=0.3, keep_target_in_top=3, keep_max_calls=4,
     keep_max_similarity=None, keep_max_tool_set_fraction=None, temperature=1.0, batch_size=8, constrain_answers=False,
     endpoint=None, file=None,
 )  # fmt: skip

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from recops.agent.fusion import UNKNOWN, Fusion, Habits, Source, ask, ask_habits, read_order, sources_of
+from recops.config.agent import MergeConfig
 from recops.tools.toolbox import Toolbox
 from tests.recops.agent.world import AGENT, all_tasks, changed
 
@@ -33,7 +34,8 @@ def fusion_of(
 ) -> Fusion:
     sources = (GOOD, NOISE, LATE)[: ranks_NSK.shape[1]]
     habits_N = [()] * len(targets_N) if habits_N is None else habits_N
-    return Fusion(sources, ranks_NSK, targets_N, habits_N, **{"rank_constant": 1.0, "lead_factor": 1.5, **settings})
+    merge = MergeConfig(**{"rank_constant": 1.0, "lead_factor": 1.5, **settings})
+    return Fusion(sources, ranks_NSK, targets_N, habits_N, merge)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from recops.agent.environment import environment_class
 from recops.agent.local_policy import LocalPolicy
 from recops.agent.prompts import call_message, tool_message, tool_schemas
-from recops.config.agent import AgentConfig, LastItemsConfig, RewardConfig
+from recops.config.agent import AgentConfig, LastItemsConfig, MergeConfig, RewardConfig
 from recops.records import Direction, Episode, Task
 from recops.tools.toolbox import TOOLS, Toolbox
 from recops.train.conversations import IGNORED, encode_conversations, padded, supervised_losses
@@ -32,7 +32,7 @@ AGENT = AgentConfig(
     candidate_fields=(),
     tool_fields=("category", "price"),
     profile_parts=("categories", "stores", "price", "rating", "span"),
-    lead_factor=1.5,
+    merge=MergeConfig(rank_constant=1.0, lead_factor=1.5),
     popularity_window_days=30,
     max_title_characters=80,
     max_completion_tokens=96,

@@ -11,7 +11,7 @@ import torch
 from recops.agent.environment import environment_class
 from recops.agent.prompts import answer_message, call_message, tool_message
 from recops.artifacts import write_json, write_manifest
-from recops.config.agent import AgentConfig, LastItemsConfig, RewardConfig
+from recops.config.agent import AgentConfig, LastItemsConfig, MergeConfig, RewardConfig
 from recops.config.evaluation_reports import EvaluationConfig
 from recops.paths import Layout
 from recops.records import Episode, Task, label
@@ -36,7 +36,7 @@ AGENT = AgentConfig(
     candidate_fields=("title",),
     tool_fields=("category",),
     profile_parts=("categories", "stores", "price", "rating", "span"),
-    lead_factor=1.5,
+    merge=MergeConfig(rank_constant=1.0, lead_factor=1.5),
     popularity_window_days=30,
     max_title_characters=200,
     max_completion_tokens=64,

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from recops.artifacts import write_json, write_manifest
-from recops.config.agent import AgentConfig, LastItemsConfig, RewardConfig
+from recops.config.agent import AgentConfig, LastItemsConfig, MergeConfig, RewardConfig
 from recops.config.sasrec_embeddings import CrossEntropy, SasrecConfig
 from recops.paths import Layout
 from recops.stage import StageName
@@ -29,7 +29,7 @@ AGENT = AgentConfig(
     candidate_fields=(),
     tool_fields=(),
     profile_parts=("categories", "stores", "price", "rating", "span"),
-    lead_factor=1.5,
+    merge=MergeConfig(rank_constant=1.0, lead_factor=1.5),
     popularity_window_days=3,
     max_title_characters=40,
     max_completion_tokens=64,

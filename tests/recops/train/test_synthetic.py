@@ -26,7 +26,7 @@ def _orders(messages: list[dict[str, str]], count: int) -> list[np.ndarray]:
 
 
 def test_the_fusion_of_one_view_is_its_copy() -> None:
-    [(known, unknown)], fusion = draw_views(np.random.default_rng(1), 8, 1, 1.5)
+    [(known, unknown)], fusion = draw_views(np.random.default_rng(1), 8, 1, AGENT.merge)
     assert fusion == [*known, *unknown]
 
 
@@ -35,12 +35,22 @@ def test_the_answer_is_the_fusion_of_the_orders_that_the_episode_shows(source: S
     for _ in range(20):
         messages = source.draw(generator, num_candidates=6, num_views=2, direction="rank", history=2)
         orders = _orders(messages, 6)
-        points = [np.where(ranks == UNKNOWN, 0.0, 1.0 / (1.0 + ranks)) for ranks in orders]
-        scores = AGENT.lead_factor * points[0] + points[1]
+        points = [1.0 / (AGENT.merge.rank_constant + np.where(ranks == UNKNOWN, np.inf, ranks)) for ranks in orders]
+        scores = AGENT.merge.lead_factor * points[0] + points[1]
         named = messages[-1]["content"].rpartition("Answer:")[2].split()
         assert len(named) == AGENT.num_ranked
         written = [scores[[label(place) for place in range(6)].index(name)] for name in named]
         assert np.all(np.diff(written) <= 1e-12)
+
+
+@pytest.mark.parametrize("setting", [{"rank_constant": 9.0}, {"lead_factor": 9.0}])
+def test_the_warm_up_merges_as_the_agent_says(setting: dict[str, float]) -> None:
+    merges = AGENT.merge, AGENT.merge.model_copy(update=setting)
+
+    drawn = [draw_views(np.random.default_rng(1), 20, 2, merge) for merge in merges]
+
+    assert drawn[0][0][0][0].tolist() == drawn[1][0][0][0].tolist()
+    assert drawn[0][1] != drawn[1][1]
 
 
 def test_less_is_answered_by_the_worst_of_two_and_more_by_the_best(source: SyntheticEpisodes) -> None:
@@ -54,7 +64,7 @@ def test_less_is_answered_by_the_worst_of_two_and_more_by_the_best(source: Synth
 
 
 def test_an_unknown_candidate_adds_next_to_nothing() -> None:
-    scores = view_scores(np.array([2, 0]), np.array([1]))
+    scores = view_scores(np.array([2, 0]), np.array([1]), AGENT.merge.rank_constant)
     assert scores[2] > scores[0] > 0.1 > abs(scores[1])
 
 
