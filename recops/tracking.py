@@ -2,13 +2,15 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from recops.artifacts import exclusive
 from recops.errors import InputError
+from recops.mlflow_traces import write_traces
+from recops.traces import Trace
 
 MLFLOW_DATABASE = "mlflow.db"
 MLFLOW_ARTIFACTS = "mlartifacts"
@@ -32,6 +34,9 @@ class Tracker(Protocol):
 
     def log_folder(self, folder: Path) -> None:
         """Attach a copy of every file of a folder, under the same names."""
+
+    def log_traces(self, traces: Sequence[Trace]) -> None:
+        """Record played episodes, step by step."""
 
 
 class MlflowTracker:
@@ -62,6 +67,11 @@ class MlflowTracker:
     def log_folder(self, folder: Path) -> None:
         """Attach a copy of every file of a folder to the run."""
         self._client.log_artifacts(self._run_id, str(folder))
+
+    def log_traces(self, traces: Sequence[Trace]) -> None:
+        """Record played episodes in the experiment of the run, linked to it."""
+        experiment_id = self._client.get_run(self._run_id).info.experiment_id
+        write_traces(self._client.tracking_uri, experiment_id=experiment_id, run_id=self._run_id, traces=traces)
 
 
 def store_uri(root: Path) -> str:

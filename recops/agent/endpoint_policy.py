@@ -85,6 +85,7 @@ class EndpointPolicy:
         """Play one episode; return it with the reason why the endpoint failed, if it did."""
         seed = sub_seed(sampling.seed, "episode", conversation.number) % _SEEDS
         tools, num_tokens, failure = tool_schemas(agent), 0, None
+        conversation.begin()
         try:
             for _ in range(agent.max_calls + 1):
                 left = agent.max_completion_tokens - num_tokens
@@ -100,6 +101,8 @@ class EndpointPolicy:
         episode = conversation.environment.finish(
             conversation.messages, truncated=conversation.truncated, num_completion_tokens=num_tokens
         )
+        if sampling.times is not None:
+            sampling.times[conversation.number] = conversation.times
         if failure is not None:
             episode = dataclasses.replace(episode, answer=invalid(AnswerError.ENDPOINT_FAILED))
         return episode, failure

@@ -12,6 +12,8 @@ Writer = Callable[[Sequence[Player]], Sequence[Sequence[int]]]
 def play_in_lockstep(players: Sequence[Player], chat: Chat, write: Writer, stop_ids: frozenset[int]) -> list[Rollout]:
     """Return one episode per player with its tokens, in the order of the players."""
     active = [player for player in players if not player.done]
+    for player in active:
+        player.begin()
     while active:
         for player, tokens in zip(active, write(active), strict=True):
             for token in tokens:

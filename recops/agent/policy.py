@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from recops.agent.times import Times
 from recops.config.agent import AgentConfig
 from recops.records import Episode, Task
 from recops.tools.toolbox import Toolbox
@@ -18,12 +19,14 @@ class Sampling:
         seed: of the draws; equal seeds give equal episodes where the model runs here.
         batch_size: how many episodes run at a time.
         constrain_answers: whether an answer, once it has begun, can only become a valid list.
+        times: takes when each turn of each task was written, where somebody wants to know.
     """
 
     temperature: float
     seed: int
     batch_size: int
     constrain_answers: bool
+    times: Times | None = None
 
 
 class Policy(Protocol):

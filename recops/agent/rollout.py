@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from recops.agent.player import Rollout
 from recops.agent.policy import Policy, Sampling
 from recops.agent.slots import play_in_slots
+from recops.agent.times import Times
 from recops.config.agent import AgentConfig
 from recops.errors import InputError
 from recops.records import Episode, Task
@@ -30,6 +31,7 @@ def play(
     seed: int,
     batch_size: int,
     constrain_answers: bool = False,
+    times: Times | None = None,
 ) -> list[Episode]:
     """Return one episode per task, in the order of the tasks, whatever the policy is.
 
@@ -42,6 +44,7 @@ def play(
         seed: of sampling. Equal seeds give equal episodes whatever the batch size, up to rounding of the model.
         batch_size: how many episodes run at a time.
         constrain_answers: whether an answer that has begun can only become a valid list.
+        times: takes when each turn of each task was written, where the caller wants to know.
 
     Raises:
         InputError: an item's text could spell a control token of the policy's tokenizer, or a prompt does not fit.
@@ -50,7 +53,8 @@ def play(
     if not tasks:
         return []
     _prepare(policy, tasks, toolbox)
-    return policy.episodes(tasks, toolbox, agent, Sampling(temperature, seed, batch_size, constrain_answers))
+    sampling = Sampling(temperature, seed, batch_size, constrain_answers, times)
+    return policy.episodes(tasks, toolbox, agent, sampling)
 
 
 def rollouts(

@@ -43,6 +43,8 @@ def play_in_slots(
         _Loop(policy, players, chat, sampling.batch_size, sampler).run()
     finally:
         policy.model.train(training)
+    if sampling.times is not None:
+        sampling.times.update({player.number: player.times for player in players})
     return [player.rollout() for player in players]
 
 
@@ -76,6 +78,7 @@ class _Loop:
         free = [slot for slot, player in enumerate(self._slots) if player is None][: len(self._queue)]
         for slot in free:
             player = self._queue.popleft()
+            player.begin()
             player.pending = player.prompt[self._num_prefix :]
             self._slots[slot] = player
         if free:

@@ -72,6 +72,8 @@ class VllmPolicy:
         chat = Chat(self._tokenizer, tool_schemas(agent))
         players = players_of(tasks, toolbox, agent, chat=chat, max_positions=self._max_positions)
         played = play_in_lockstep(players, chat, lambda active: self._write(active, sampling), self._stop_ids)
+        if sampling.times is not None:
+            sampling.times.update({player.number: player.times for player in players})
         return [rollout.episode for rollout in played]
 
     def _write(self, players: Sequence[Player], sampling: Sampling) -> list[list[int]]:

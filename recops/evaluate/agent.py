@@ -6,6 +6,7 @@ leaving those episodes out would reward a policy for failing on the hard ones.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 
 from recops.agent.backends import load_policy
 from recops.agent.rollout import play
+from recops.agent.times import Times
 from recops.config.agent import AgentConfig
 from recops.data.samples import SampleStore
 from recops.evaluate.episode_table import episodes_from_frame, episodes_to_frame
+from recops.evaluate.episode_times import write_times
 from recops.records import Episode, SliceName, Task
 from recops.retrieval.evidence import Evidence
 from recops.seeds import sub_seed
@@ -49,9 +52,19 @@ def ranking_tasks(
 
 
 def player_of(
-    folder: Path, evidence: Evidence, agent: AgentConfig, *, seed: int, batch_size: int, constrain_answers: bool
+    folder: Path,
+    evidence: Evidence,
+    agent: AgentConfig,
+    *,
+    seed: int,
+    batch_size: int,
+    constrain_answers: bool,
+    times: Times | None = None,
 ) -> Callable[[Sequence[Task]], list[Episode]]:
-    """Open the policy in `folder` and return what plays tasks with it, greedily: one episode each, in their order."""
+    """Open the policy in `folder` and return what plays tasks with it, greedily: one episode each, in their order.
+
+    `times` takes when each turn of the tasks played last was written.
+    """
     policy = load_policy(folder, agent.engine)
     # A toolbox per policy, for each tokenizer has control tokens of its own that no item text may spell.
     toolbox = Toolbox(evidence, agent, control_tokens=policy.control_tokens, count_tokens=policy.count_tokens)
@@ -66,6 +79,7 @@ def player_of(
             seed=seed,
             batch_size=batch_size,
             constrain_answers=constrain_answers,
+            times=times,
         )
 
     return played
@@ -82,14 +96,22 @@ def kept_or_played(
     batch_size: int,
     constrain_answers: bool,
 ) -> list[Episode]:
-    """Return the episodes that an interrupted evaluation kept in the file `kept`, or play and keep them."""
+    """Return the episodes that an interrupted evaluation kept in the file `kept`, or play and keep them.
+
+    The times of their turns are kept in `times_file(kept)`.
+    """
     if not kept.is_file():
-        player = player_of(
-            folder, evidence, agent, seed=seed, batch_size=batch_size, constrain_answers=constrain_answers
-        )
-        episodes = player(tasks)
+        times: Times = {}
+        settings: Any = {"seed": seed, "batch_size": batch_size, "constrain_answers": constrain_answers}
+        episodes = player_of(folder, evidence, agent, times=times, **settings)(tasks)
+        write_times(times_file(kept), [times[place] for place in range(len(episodes))])
         unfinished = kept.with_suffix(".partial")
         episodes_to_frame(folder.name, episodes).write_parquet(unfinished)
         unfinished.rename(kept)
     # Read back in both cases: a resumed report must not differ from an uninterrupted one in anything.
     return episodes_from_frame(pl.read_parquet(kept), tasks)
+
+
+def times_file(kept: Path) -> Path:
+    """Return the file of the times of the episodes that are kept in the file `kept`."""
+    return kept.with_suffix(".times.json")

@@ -126,8 +126,7 @@ def _agents(scene: Scene, slice_name: SliceName, sample_ids: NDArray[np.int32], 
 
 def played(scene: Scene, stage: StageName, part: str, tasks: Sequence[Task], *, constrain: bool) -> list[Episode]:
     """Let the policy of a stage play, or take what an interrupted evaluation kept under the name of the part."""
-    name = f"{part}_{stage}" + ("_constrained" if constrain else "")
-    kept = scene.io.checkpoints / f"{name}.parquet"
+    kept = kept_file(scene, stage, part, constrain=constrain)
     print(f"{stage}: {len(tasks)} {part} samples{', answers constrained' if constrain else ''}", flush=True)
     resumed, started = kept.is_file(), time.monotonic()
     settings: Any = {"seed": scene.seed, "batch_size": scene.config.batch_size, "constrain_answers": constrain}
@@ -136,3 +135,8 @@ def played(scene: Scene, stage: StageName, part: str, tasks: Sequence[Task], *, 
         speed = len(tasks) / (time.monotonic() - started)
         scene.io.tracker.log_metrics({f"episodes_per_second.{part}.{stage}": speed}, step=None)
     return episodes
+
+
+def kept_file(scene: Scene, stage: StageName, part: str, *, constrain: bool) -> Path:
+    """Return the file in which an interrupted evaluation keeps what a policy played of a part."""
+    return scene.io.checkpoints / f"{part}_{stage}{'_constrained' if constrain else ''}.parquet"

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from recops.config.evaluation_reports import EvaluationConfig
 from recops.config.validated_splits import DrawnNegatives
@@ -121,6 +122,13 @@ def _further(results: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def page_positions(page: Page) -> NDArray[np.int64]:
+    """Return positions of the samples whose episodes the page shows; those of the planted case first."""
+    drawn = shown_positions(page.comparison, page.config.num_shown_episodes, page.seed)
+    planted = np.flatnonzero(np.isin(page.comparison.sample_ids, _planted(page)))
+    return np.concatenate([planted, np.setdiff1d(drawn, planted)])
+
+
 def _learned(page: Page) -> dict[str, dict[str, float]]:
     """Share of the learnable by system and group of samples, best first; empty where no truth is known."""
     systems = page.details["learned"].get("systems", {})
@@ -144,9 +152,6 @@ def _highest(rows: Mapping[str, Mapping[str, float]]) -> float:
 
 
 def _episodes(page: Page, store: SampleStore) -> list[ShownEpisode]:
-    """Episodes of the same samples, grouped by sample; those of the planted case first."""
-    drawn = shown_positions(page.comparison, page.config.num_shown_episodes, page.seed)
-    planted = np.flatnonzero(np.isin(page.comparison.sample_ids, _planted(page)))
-    positions = np.concatenate([planted, np.setdiff1d(drawn, planted)])
-    shown = [shown_episodes(agent, positions, store) for agent in page.comparison.agents]
+    """Episodes of the same samples, grouped by sample."""
+    shown = [shown_episodes(agent, page_positions(page), store) for agent in page.comparison.agents]
     return [episode for of_sample in zip(*shown, strict=True) for episode in of_sample]

@@ -26,6 +26,7 @@ from recops.evaluate.paired import MAIN_METRIC
 from recops.evaluate.sample_facts import sample_facts, shown_items, write_facts
 from recops.evaluate.systems import Comparison, metrics_by_system
 from recops.evaluate.tables import write_tables
+from recops.evaluate.traces import page_traces
 from recops.stage_io import StageIO
 
 PAGE = "report.html"
@@ -147,6 +148,7 @@ def _write(scene: Scene, found: _Measured, metrics: dict[str, Any]) -> Evaluatio
     write_facts(out, facts, shown_items(comparison, store))
     page = Page(metrics, details, further, comparison, curves, config, num_ranked, seed)
     (out / PAGE).write_text(render_page(page, store), encoding="utf-8")
+    scene.io.tracker.log_traces(page_traces(scene, page))
     # All of it: the next run of the recipe takes this artefact's place, and `recops compare` reads either.
     scene.io.tracker.log_folder(out)
     return _report(metrics, details, further)

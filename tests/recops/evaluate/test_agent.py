@@ -5,9 +5,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recops.evaluate.agent import chosen_samples, kept_or_played, player_of, ranking_tasks
+from recops.evaluate.agent import chosen_samples, kept_or_played, player_of, ranking_tasks, times_file
 from recops.evaluate.episode_facts import calls_by_tool, copied_fraction, copied_tool, invalid_fraction, tool_order
 from recops.evaluate.episode_table import episode_rank, episodes_from_frame, episodes_to_frame
+from recops.evaluate.episode_times import read_times
 from recops.metrics import ABSENT
 from recops.records import Answer, AnswerError, Call, Episode, Task
 from recops.retrieval.evidence import Evidence
@@ -50,6 +51,10 @@ def test_kept_episodes_are_read_instead_of_played(
     settings = {"seed": 1, "batch_size": 4, "constrain_answers": False}
     first = kept_or_played(kept, policy_folder, tasks, evidence, AGENT, **settings)
     assert kept.is_file()
+    turns = [sum(message["role"] == "assistant" for message in episode.messages) for episode in first]
+    times = read_times(times_file(kept))
+    assert [len(one) for one in times] == turns
+    assert len({one[0].written for one in times}) == len(first)
     assert kept_or_played(kept, tmp_path / "no policy", tasks, evidence, AGENT, **settings) == first
 
 

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,10 +11,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recops.agent.times import Times
 from recops.artifacts import write_json, write_manifest
 from recops.config.evaluation_reports import EvaluationConfig
 from recops.errors import InputError
 from recops.evaluate import agent as agent_module
+from recops.evaluate import traces as traces_module
 from recops.evaluate.measured import baseline_systems
 from recops.evaluate.report import EvaluationReport, run_evaluation
 from recops.metrics import ABSENT
@@ -21,7 +24,15 @@ from recops.paths import Layout
 from recops.records import Episode, Task
 from recops.stage_io import StageIO
 from recops.tools.toolbox import Toolbox
-from tests.recops.evaluate.small_pipeline import AGENT, CONFIG, INJECTION, RecordingTracker, played, write_pipeline
+from tests.recops.evaluate.small_pipeline import (
+    AGENT,
+    CONFIG,
+    INJECTION,
+    RecordingTracker,
+    played,
+    turn_times,
+    write_pipeline,
+)
 
 NDCG = {0: 1.0, 1: 1 / np.log2(3), 2: 0.5}
 BASELINES = {"random": 5, "sasrec": 2}
@@ -36,16 +47,34 @@ def scripted(name: str, task: Task, toolbox: Toolbox) -> Episode:
     return played(task, toolbox, rank=3 if misses else PLAYED_RANK[name], tools=PLAYED_TOOLS.get(name, ()))
 
 
+class NoTokenizer:
+    """Of a policy that is not there: no control tokens, a token per letter."""
+
+    all_special_tokens = ()
+
+    def get_added_vocab(self) -> dict[str, int]:
+        return {}
+
+    def __call__(self, text: str, **_: Any) -> dict[str, str]:
+        return {"input_ids": text}
+
+
 @pytest.fixture
 def policies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Stand at the door of the model: what each policy writes is fixed, everything after it is real."""
     log: list[str] = []
 
-    def play_fixed(policy: Any, tasks: Sequence[Task], toolbox: Toolbox, *_: Any, **__: Any) -> list[Episode]:
+    def play_fixed(
+        policy: Any, tasks: Sequence[Task], toolbox: Toolbox, *_: Any, times: Times | None, **__: Any
+    ) -> Any:
         log.append(policy.name)
-        return [scripted(policy.name, task, toolbox) for task in tasks]
+        episodes = [scripted(policy.name, task, toolbox) for task in tasks]
+        if times is not None:
+            times.update({place: turn_times(episode) for place, episode in enumerate(episodes)})
+        return episodes
 
     monkeypatch.setattr(agent_module, "play", play_fixed)
+    monkeypatch.setattr(traces_module, "open_tokenizer", lambda _folder: NoTokenizer())
     monkeypatch.setattr(
         agent_module,
         "load_policy",
@@ -417,3 +446,36 @@ def test_page_shows_won_and_lost_episodes_of_the_same_samples(evaluate: Evaluate
     assert text.count("(target)") == len(shown)
     ranks = re.findall(r'data-sample="\d+" data-rank="(\d+)" data-system="grpo_model"', text)
     assert ranks == ["0"] * CONFIG.num_shown_episodes
+
+
+def test_the_episodes_of_the_page_are_traced_with_their_times_and_nothing_of_them_is_in_the_artefact(
+    evaluate: Evaluate,
+) -> None:
+    _, out, tracker = evaluate()
+    shown = {int(sample_id) for sample_id in re.findall(r'data-sample="(\d+)"', (out / "report.html").read_text())}
+    traced = {(trace.tags["system"], int(trace.tags["sample_id"])) for trace in tracker.traces}
+    assert len(tracker.traces) == len(traced) == CONFIG.num_shown_episodes * len(PLAYED_RANK)
+    assert traced == {(system, sample_id) for system in PLAYED_RANK for sample_id in shown}
+    [trace, *_] = [trace for trace in tracker.traces if trace.tags["system"] == "grpo_model"]
+    names = [(step.kind, step.name, step.started_ns, step.ended_ns) for step in trace.steps]
+    tool = "get_user_history"
+    assert names == [
+        ("CHAT_MODEL", "turn", 0, 2),
+        ("TOOL", tool, 2, 3),
+        ("CHAT_MODEL", "turn", 3, 5),
+        ("TOOL", tool, 5, 6),
+        ("CHAT_MODEL", "turn", 6, 8),
+    ]
+    assert (trace.whole.started_ns, trace.whole.ended_ns) == (0, 8)
+    assert not [file for file in out.rglob("*") if "times" in file.name]
+
+
+def test_a_resumed_evaluation_traces_with_the_times_of_the_interrupted_one(
+    evaluate: Evaluate, policies: list[str]
+) -> None:
+    _, out, first = evaluate()
+    num_played = len(policies)
+    shutil.rmtree(out)
+    _, _, again = evaluate()
+    assert len(policies) == num_played
+    assert again.traces == first.traces
