@@ -8,14 +8,24 @@ from typing import Any
 
 import pytest
 
+from recops.agent.times import Times
 from recops.artifacts import read_json, write_json, write_manifest
 from recops.evaluate import agent as agent_module
+from recops.evaluate import traces as traces_module
 from recops.evaluate.report import run_evaluation
 from recops.paths import Layout
 from recops.records import Episode, Task
 from recops.stage_io import StageIO
 from recops.tools.toolbox import Toolbox
-from tests.recops.evaluate.small_pipeline import AGENT, CONFIG, RecordingTracker, played, write_pipeline
+from tests.recops.evaluate.small_pipeline import (
+    AGENT,
+    CONFIG,
+    NoTokenizer,
+    RecordingTracker,
+    note_times,
+    played,
+    write_pipeline,
+)
 
 STAGE = "evaluation_reports"
 BASELINES = {"random": 5, "sasrec": 2}
@@ -71,14 +81,17 @@ def changed_metrics(folder: Path, **values: Any) -> None:
 def _script(patch: pytest.MonkeyPatch, ranks: Mapping[str, int | None]) -> None:
     """Stand at the door of the model: what each policy writes is fixed, everything after it is real."""
 
-    def play(policy: Any, tasks: Sequence[Task], toolbox: Toolbox, *_: Any, **__: Any) -> list[Episode]:
-        return [_played(policy.name, task, toolbox, ranks[policy.name]) for task in tasks]
+    def play(policy: Any, tasks: Sequence[Task], toolbox: Toolbox, *_: Any, times: Times, **__: Any) -> list[Episode]:
+        episodes = [_played(policy.name, task, toolbox, ranks[policy.name]) for task in tasks]
+        note_times(times, episodes)
+        return episodes
 
     def load(folder: Path, _engine: str) -> SimpleNamespace:
         return SimpleNamespace(name=folder.name, control_tokens=(), count_tokens=len)
 
     patch.setattr(agent_module, "play", play)
     patch.setattr(agent_module, "load_policy", load)
+    patch.setattr(traces_module, "open_tokenizer", lambda _folder: NoTokenizer())
 
 
 def _played(name: str, task: Task, toolbox: Toolbox, rank: int | None) -> Episode:

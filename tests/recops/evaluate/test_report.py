@@ -28,9 +28,10 @@ from tests.recops.evaluate.small_pipeline import (
     AGENT,
     CONFIG,
     INJECTION,
+    NoTokenizer,
     RecordingTracker,
+    note_times,
     played,
-    turn_times,
     write_pipeline,
 )
 
@@ -47,18 +48,6 @@ def scripted(name: str, task: Task, toolbox: Toolbox) -> Episode:
     return played(task, toolbox, rank=3 if misses else PLAYED_RANK[name], tools=PLAYED_TOOLS.get(name, ()))
 
 
-class NoTokenizer:
-    """Of a policy that is not there: no control tokens, a token per letter."""
-
-    all_special_tokens = ()
-
-    def get_added_vocab(self) -> dict[str, int]:
-        return {}
-
-    def __call__(self, text: str, **_: Any) -> dict[str, str]:
-        return {"input_ids": text}
-
-
 @pytest.fixture
 def policies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Stand at the door of the model: what each policy writes is fixed, everything after it is real."""
@@ -69,8 +58,7 @@ def policies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ) -> Any:
         log.append(policy.name)
         episodes = [scripted(policy.name, task, toolbox) for task in tasks]
-        if times is not None:
-            times.update({place: turn_times(episode) for place, episode in enumerate(episodes)})
+        note_times(times, episodes)
         return episodes
 
     monkeypatch.setattr(agent_module, "play", play_fixed)
