@@ -53,6 +53,12 @@ class Newest:
         return np.array([self.store.sample(int(sample_id)).user for sample_id in self.sample_ids], dtype=np.int64)
 
     @cached_property
+    def num_candidates(self) -> NDArray[np.int64]:
+        """How many candidates each sample has."""
+        counts = [len(self.store.sample(int(sample_id)).candidates) for sample_id in self.sample_ids]
+        return np.array(counts, dtype=np.int64)
+
+    @cached_property
     def candidates_sha256(self) -> str:
         """Equal only for equal test sets."""
         return frozen_sha256(self.splits, self.sasrec)

@@ -27,8 +27,10 @@ from recops.registry.register import LATENCY_P95
 from recops.registry.verdict import (
     Condition,
     Limits,
+    above_random_condition,
     all_hold,
     difference_in_ndcg,
+    gain_over_random,
     limit_conditions,
     non_inferior_condition,
     untouched_condition,
@@ -122,7 +124,11 @@ def _judge(
     ]
     numbers = {"challenger_invalid_fraction": one.played.invalid_fraction}
     played = {CHALLENGER: _when(one.played)}
-    if champion is not None:
+    if champion is None:
+        gain = _gain(newest, one)
+        conditions.append(above_random_condition(gain))
+        numbers |= {f"above_random_{key}": value for key, value in dataclasses.asdict(gain).items()}
+    else:
         other = _contender(registry, newest, champion, folder / CHAMPION)
         difference = _difference(newest, one.played, other.played)
         conditions += [
@@ -154,6 +160,12 @@ def _untouched(newest: Newest, who: str, contender: _Contender) -> Condition:
 def _difference(newest: Newest, one: Played, other: Played) -> Difference:
     config, seed = newest.recipe.evaluation_reports, newest.recipe.seed
     return difference_in_ndcg(one.ranks, other.ranks, newest.users, config=config, seed=seed)
+
+
+def _gain(newest: Newest, one: _Contender) -> Difference:
+    config, seed, num_ranked = newest.recipe.evaluation_reports, newest.recipe.seed, one.bundle.agent.num_ranked
+    counts = newest.num_candidates
+    return gain_over_random(one.played.ranks, counts, newest.users, num_ranked=num_ranked, config=config, seed=seed)
 
 
 def _limits(challenger: _Contender) -> Limits:

@@ -78,6 +78,12 @@ def non_inferior_condition(difference: Difference, margin: float) -> Condition:
     return Condition(f"{MAIN_METRIC}, challenger minus champion", found, allowed, difference.low > -margin)
 
 
+def above_random_condition(gain: Difference) -> Condition:
+    """Return the condition that a model with no champion to be compared with ranks better than chance."""
+    found = f"{gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
+    return Condition(f"{MAIN_METRIC}, challenger minus random", found, "lower end above 0", gain.low > 0)
+
+
 def difference_in_ndcg(
     challenger_N: Ranks, champion_N: Ranks, users_N: NDArray[np.int64], *, config: EvaluationConfig, seed: int
 ) -> Difference:
@@ -90,9 +96,41 @@ def difference_in_ndcg(
         seed: equal seeds give equal intervals.
     """
     score = METRICS[MAIN_METRIC]
-    deltas_N1 = (score(challenger_N) - score(champion_N)).reshape(-1, 1)
+    return _mean_over_users(score(challenger_N) - score(champion_N), users_N, config=config, seed=seed)
+
+
+def gain_over_random(
+    ranks_N: Ranks,
+    num_candidates_N: NDArray[np.int64],
+    users_N: NDArray[np.int64],
+    *,
+    num_ranked: int,
+    config: EvaluationConfig,
+    seed: int,
+) -> Difference:
+    """Return by how much NDCG@10 is above that of a random order of the same candidates, with its interval over users.
+
+    What a random order is worth is not drawn but exact: the target is equally often at each place.
+
+    Args:
+        ranks_N: 0-based ranks of the target per sample.
+        num_candidates_N: how many candidates each sample has, at least 1.
+        users_N: the user of each sample; users are resampled.
+        num_ranked: length of an answer; a random one is cut like the model's.
+        config: draws and confidence.
+        seed: equal seeds give equal intervals.
+    """
+    score = METRICS[MAIN_METRIC]
+    worth = np.concatenate([[0.0], np.cumsum(score(np.arange(num_ranked)))])
+    random_N = worth[np.minimum(num_candidates_N, num_ranked)] / num_candidates_N
+    return _mean_over_users(score(ranks_N) - random_N, users_N, config=config, seed=seed)
+
+
+def _mean_over_users(
+    deltas_N: NDArray[np.float64], users_N: NDArray[np.int64], *, config: EvaluationConfig, seed: int
+) -> Difference:
     [found] = paired_differences(
-        deltas_N1,
+        deltas_N.reshape(-1, 1),
         users_N,
         draws=config.bootstrap_draws,
         confidence=config.confidence,

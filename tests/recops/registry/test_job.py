@@ -11,7 +11,7 @@ from recops.config.recipe import load_recipe
 from recops.paths import Layout
 from recops.registry.register import register
 from tests.pipeline.project import CHECKOUT
-from tests.recops.registry.project import NAME, change_recipe
+from tests.recops.registry.project import NAME, change_recipe, flatter
 
 EXECUTE = f"""
 import json
@@ -39,6 +39,7 @@ def executed(layout: Layout) -> tuple[bool, dict[str, str], dict[str, str]]:
 def test_a_refusal_is_a_decision_and_a_missing_model_a_failure(layout: Layout) -> None:
     success, _, _ = executed(layout)
     assert not success
+    flatter(layout)
     register(layout, load_recipe(layout.recipe_file))
     change_recipe(layout, "promotion", max_latency_p95_seconds=1e-9)
     success, tags, told = executed(layout)

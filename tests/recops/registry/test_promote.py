@@ -18,13 +18,16 @@ from recops.metrics import ABSENT
 from recops.paths import Layout
 from recops.registry.bundle import EVALUATION, POLICY, open_bundle
 from recops.registry.commands import EXIT_REFUSED
+from recops.registry.model_registry import ModelRegistry
 from recops.registry.newest import Newest
 from recops.registry.played import played_on
 from recops.registry.promote import Decision, promote
 from recops.registry.register import register
 from recops.registry.roll_back import roll_back
 from recops.tracking import store_uri
-from tests.recops.registry.project import NAME, another_policy, change_recipe, evaluate, sign
+from tests.recops.agent.world import AGENT
+from tests.recops.evaluate.small_pipeline import NUM_CANDIDATES
+from tests.recops.registry.project import NAME, another_policy, change_recipe, evaluate, flatter, sign
 
 DAY = 86_400_000
 
@@ -56,10 +59,23 @@ def spoil(layout: Layout) -> None:
     evaluate(layout)
 
 
-def test_without_a_champion_the_limits_alone_decide_and_every_decision_is_recorded(layout: Layout) -> None:
+def test_a_model_that_ranks_as_chance_does_becomes_no_first_champion(layout: Layout) -> None:
+    spoil(layout)
+    change_recipe(layout, "promotion", max_invalid_fraction=1.0)
+    registered(layout)
+    refused = decided(layout)
+    assert (refused.outcome, broken(refused)) == ("refused", ["ndcg@10, challenger minus random"])
+    assert aliases(layout) == {"challenger": 1}
+    metrics = client_of(layout).get_run(refused.run_id).data.metrics
+    worth = sum(1 / np.log2(place + 2) for place in range(AGENT.num_ranked)) / NUM_CANDIDATES
+    assert metrics["above_random_mean"] == pytest.approx(-worth)
+
+
+def test_without_a_champion_the_limits_decide_and_every_decision_is_recorded(layout: Layout) -> None:
     with pytest.raises(InputError, match="recops register small"):
         decided(layout)
     evaluate(layout, gained=0.2)
+    flatter(layout)
     registered(layout)
     change_recipe(layout, "promotion", max_gained_fraction=0.1)
     refused = decided(layout)
@@ -86,7 +102,7 @@ def test_without_a_champion_the_limits_alone_decide_and_every_decision_is_record
 @pytest.mark.slow
 def test_an_equal_challenger_takes_the_place_a_worse_one_does_not_and_the_place_is_given_back(layout: Layout) -> None:
     registered(layout)
-    decided(layout)
+    ModelRegistry(layout.root, NAME).crown(1)
     another_policy(layout)
     registered(layout)
     equal = decided(layout)
@@ -139,7 +155,7 @@ def test_a_model_that_has_not_played_the_newest_candidates_plays_them_now(layout
 @pytest.mark.slow
 def test_both_play_the_newest_candidates_unless_one_was_trained_on_them(layout: Layout) -> None:
     registered(layout)
-    decided(layout)
+    ModelRegistry(layout.root, NAME).crown(1)
     later(layout, 20)
     evaluate(layout)
     registered(layout)
@@ -172,6 +188,7 @@ def test_the_commands_print_the_table_and_say_it_with_their_exit_code(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RECOPS_ROOT", str(layout.root))
+    flatter(layout)
     runner = CliRunner()
     assert "small version 1 (registered now) is the challenger" in runner.invoke(app, ["register", NAME]).stdout
     change_recipe(layout, "promotion", max_latency_p95_seconds=1e-9)

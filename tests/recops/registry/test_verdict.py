@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,10 @@ from recops.evaluate.statistics import Difference
 from recops.metrics import ABSENT
 from recops.registry.verdict import (
     Limits,
+    above_random_condition,
     all_hold,
     difference_in_ndcg,
+    gain_over_random,
     limit_conditions,
     non_inferior_condition,
     untouched_condition,
@@ -76,3 +80,22 @@ def test_a_model_that_was_trained_on_the_candidates_is_told_why() -> None:
     assert untouched_condition("champion", None).holds
     refused = untouched_condition("champion", "trained until 2024-01-02, candidates from 2024-01-01")
     assert (refused.holds, refused.found) == (False, "trained until 2024-01-02, candidates from 2024-01-01")
+
+
+def test_a_random_order_gains_nothing_and_a_perfect_one_all_that_it_lacks() -> None:
+    config: EvaluationConfig = CONFIG
+    users, counts = np.arange(6), np.full(6, 6)
+    settings: Any = {"num_ranked": 4, "config": config, "seed": 1}
+    every_place = np.array([0, 1, 2, 3, ABSENT, ABSENT])
+    assert gain_over_random(every_place, counts, users, **settings).mean == pytest.approx(0.0)
+    worth = (1 + 1 / np.log2(3) + 0.5 + 1 / np.log2(5)) / 6
+    perfect = gain_over_random(np.zeros(6, dtype=np.int64), counts, users, **settings)
+    assert (perfect.low, perfect.mean) == pytest.approx((1 - worth, 1 - worth))
+    short = gain_over_random(np.zeros(2, dtype=np.int64), np.array([2, 2]), np.arange(2), **settings)
+    assert short.mean == pytest.approx(1 - (1 + 1 / np.log2(3)) / 2)
+
+
+def test_chance_must_be_below_the_whole_interval() -> None:
+    assert above_random_condition(Difference(0.1, 0.001, 0.2, 0.01)).holds
+    assert not above_random_condition(Difference(0.1, 0.0, 0.2, 0.06)).holds
+    assert not above_random_condition(Difference(-0.1, -0.2, -0.01, 0.0)).holds
