@@ -11,7 +11,7 @@ from recops.dvc_file import record_recipe
 from recops.paths import Layout, project_root
 from recops.runner import check_unchanged, run_stage
 from recops.tracking import log_version, run_url
-from recops.versioning import commit_stage, output_hash
+from recops.versioning import DVC_LOCK, commit_stage, output_hash
 
 
 def run_asset_stage(pipes: PipesContext) -> None:
@@ -23,7 +23,7 @@ def run_asset_stage(pipes: PipesContext) -> None:
     result = run_stage(stage, recipe=recipe, layout=layout, tags={"dagster_run_id": pipes.run_id})
     check_unchanged(stage, recipe, layout)
     entry = commit_stage(root, stage, recipe_name)
-    log_version(root, result.run_id, entry)
+    log_version(root, result.run_id, entry, lock=root / DVC_LOCK)
     metadata = stage_metadata(stage, result.artefact, url=run_url(root, result.run_id), lock_entry=entry)
     pipes.report_asset_materialization(metadata=metadata, data_version=output_hash(entry))
     if stage == "evaluation_reports":

@@ -20,6 +20,7 @@ from recops.dvc_file import record_recipe, write_dvc_file
 from recops.errors import InputError
 from recops.paths import Layout, project_root
 from recops.readme import write_readme_parts
+from recops.rebuild.commands import rebuild
 from recops.registry import commands as registry_commands
 from recops.runner import run_stage
 from recops.stage import StageName
@@ -44,6 +45,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.command()(compare)
+app.command()(rebuild)
 app.add_typer(fetch.app, name="fetch")
 app.add_typer(study.app, name="study")
 console = Console()

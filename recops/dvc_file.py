@@ -7,10 +7,8 @@ import yaml
 
 from recops.artifacts import exclusive
 from recops.stage import STAGES, Stage
-from recops.versioning import code_files
+from recops.versioning import DVC_FILE, DVC_PARAMS, code_files
 
-DVC_FILE = "dvc.yaml"
-PARAMS_FILE = "params.yaml"
 METRICS = "metrics.json"
 PLOTS = {
     "plots/ndcg.csv": {
@@ -29,7 +27,7 @@ _PARAMS_HEADER = "# The recipes that DVC runs and records; `recops run --recipe 
 
 def recorded_recipes(root: Path) -> list[str]:
     """Return the recipes that params.yaml lists."""
-    content = yaml.safe_load((root / PARAMS_FILE).read_text(encoding="utf-8"))
+    content = yaml.safe_load((root / DVC_PARAMS).read_text(encoding="utf-8"))
     return list(content["recipes"])
 
 
@@ -40,7 +38,7 @@ def record_recipe(root: Path, recipe: str) -> bool:
         if recipe in recipes:
             return False
         text = _PARAMS_HEADER + yaml.safe_dump({"recipes": [*recipes, recipe]})
-        (root / PARAMS_FILE).write_text(text, encoding="utf-8")
+        (root / DVC_PARAMS).write_text(text, encoding="utf-8")
         write_dvc_file(root)
         return True
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from recops.artifacts import (
     MANIFEST,
     content_sha256,
@@ -32,6 +34,8 @@ from recops.tracking import tracked_run
 from recops.versioning import CODE_ROOT, code_sha256, git_commit
 
 REPORT = "report.json"
+RECIPE = "recipe.yaml"
+"""The recipe as it ran: attached to the run, for a trial's is in no file, and a person's may be in no commit."""
 _RUN_ID = "mlflow_run_id"
 _LIBRARIES = (
     "great_expectations",
@@ -90,13 +94,14 @@ def run_stage(
             resume=resumed.read_text(encoding="utf-8") if resumed.is_file() else None,
         ) as tracker:
             resumed.write_text(tracker.run_id, encoding="utf-8")
+            tracker.log_file(_written(recipe, checkpoints / RECIPE))
             with staged(layout.artefact(name)) as out:
                 io = StageIO(name, layout, out, checkpoints, tracker)
                 report = _call(stage, io, recipe)
                 write_json(out / REPORT, report)
                 told = {"fingerprint": fingerprint, "opened": sorted(io.opened), "report": report}
                 write_manifest(out, {**facts, **told, "lineage": upstream})
-            tracker.log_metrics(_numbers(report), step=None)
+            tracker.log_metrics(numbers_of(report), step=None)
             for attached in (REPORT, MANIFEST):
                 tracker.log_file(layout.artefact(name) / attached)
         shutil.rmtree(layout.checkpoints(name))
@@ -211,5 +216,12 @@ def _call(stage: Stage, io: StageIO, recipe: Recipe) -> dict[str, Any]:
     return dataclasses.asdict(function(io, getattr(recipe, stage.name), **shared))
 
 
-def _numbers(report: Mapping[str, Any]) -> dict[str, float]:
+def _written(recipe: Recipe, file: Path) -> Path:
+    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def numbers_of(report: Mapping[str, Any]) -> dict[str, float]:
+    """Return every number of a report by its name, nested ones joined by dots."""
     return {key: float(value) for key, value in flatten(report).items() if isinstance(value, (int, float))}

@@ -123,10 +123,11 @@ def run_that_made(root: Path, experiment: str, *, stage: str, fingerprint: str) 
     return str(runs[0].info.run_id) if runs else None
 
 
-def log_version(root: Path, run_id: str, lock_entry: Mapping[str, Any]) -> None:
-    """Attach what dvc.lock says about a finished run's stage, and tag the run with its output's hash."""
+def log_version(root: Path, run_id: str, lock_entry: Mapping[str, Any], *, lock: Path) -> None:
+    """Attach dvc.lock and its entry for a finished run's stage, and tag the run with its output's hash."""
     client = open_client(root)
     client.log_dict(run_id, dict(lock_entry), "dvc.lock.json")
+    client.log_artifact(run_id, str(lock))
     client.set_tag(run_id, "output", lock_entry["outs"][0]["md5"])
 
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import time
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from recops.stage import STAGES, StageName
 
 PACKAGE = "recops"
 CODE_ROOT = Path(__file__).resolve().parent.parent
-DVC_LOCK = "dvc.lock"
+DVC_LOCK, DVC_PARAMS, DVC_FILE = "dvc.lock", "params.yaml", "dvc.yaml"
 
 _BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
 _SECONDS_BETWEEN_TRIES = 1.0
@@ -40,10 +41,36 @@ def code_sha256(root: Path, stage: StageName) -> str:
 
 
 def git_commit(root: Path) -> str:
-    """Return the commit of the checkout, with `-dirty` when tracked files differ from it, or `unversioned`."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    return result.stdout.strip() if result.returncode == 0 else "unversioned"
+    """Return the commit of the checkout, with `-dirty` when tracked files differ from it, or `unversioned`.
+
+    What a run itself writes into DVC's files does not count: its artefacts are made of none of it.
+    """
+    written = [f":(top,exclude){name}" for name in (DVC_LOCK, DVC_PARAMS, DVC_FILE)]
+    try:
+        commit = _git(root, "rev-parse", "HEAD").strip()
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ":/", *written)
+    except subprocess.CalledProcessError:
+        return "unversioned"
+    return f"{commit}-dirty" if changed else commit
+
+
+def clone_at(root: Path, commit: str, folder: Path) -> None:
+    """Clone the repository of a checkout into an empty folder, at one of its commits.
+
+    Raises:
+        InputError: the repository does not have the commit.
+    """
+    try:
+        _git(root, "cat-file", "-e", f"{commit}^{{commit}}")
+    except subprocess.CalledProcessError as error:
+        step = "Fetch it (git fetch --all), or take the checkout in which the run was made."
+        raise InputError(root, found=f"no commit {commit}", expected="the commit of the run", next_step=step) from error
+    _git(root, "clone", "--quiet", "--no-checkout", str(root), str(folder))
+    _git(folder, "checkout", "--quiet", "--detach", commit)
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout
 
 
 def run_dvc(root: Path, *arguments: str, wait_seconds: float = 120.0) -> str:
@@ -52,9 +79,7 @@ def run_dvc(root: Path, *arguments: str, wait_seconds: float = 120.0) -> str:
     Raises:
         InputError: DVC is not installed, is still busy after `wait_seconds`, or fails.
     """
-    command = [dvc_executable(), *arguments]
-    # DVC unpickles its disk cache, and its default place is writable by every user of the machine.
-    environment = {**os.environ, "DVC_SITE_CACHE_DIR": str(root / ".dvc" / "tmp" / "site")}
+    command, environment = [dvc_executable(), *arguments], {**os.environ, **_private_cache(root)}
     deadline = time.monotonic() + wait_seconds
     while True:
         result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
@@ -64,6 +89,37 @@ def run_dvc(root: Path, *arguments: str, wait_seconds: float = 120.0) -> str:
         if not busy or time.monotonic() > deadline:
             raise _dvc_error(arguments, result.stderr, busy=busy)
         time.sleep(_SECONDS_BETWEEN_TRIES)
+
+
+def show_dvc(root: Path, *arguments: str, next_step: str) -> None:
+    """Run a DVC command in `root` that takes long: what it prints is for the person at the terminal.
+
+    Raises:
+        InputError: DVC is not installed, or fails.
+    """
+    done = subprocess.run([dvc_executable(), *arguments], cwd=root, env=project_environment(root), check=False)
+    if done.returncode:
+        what, found = f"dvc {' '.join(arguments)}", f"exit code {done.returncode}; DVC says why above"
+        raise InputError(what, found=found, expected="success", next_step=next_step)
+
+
+def project_environment(root: Path) -> dict[str, str]:
+    """Return the environment of a command that works in the project below `root`, with this interpreter and its code.
+
+    DVC runs stages with the PATH that it is given.
+    """
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PYTHONPATH": str(root),
+        "RECOPS_ROOT": str(root),
+        **_private_cache(root),
+    }
+
+
+def _private_cache(root: Path) -> dict[str, str]:
+    """DVC unpickles its disk cache, and its default place is writable by every user of the machine."""
+    return {"DVC_SITE_CACHE_DIR": str(root / ".dvc" / "tmp" / "site")}
 
 
 def dvc_executable() -> str:

@@ -70,7 +70,7 @@ def test_the_report_is_beside_the_artefact_and_in_mlflow(root: Path) -> None:
     assert run.data.params["raw_data.source.num_users"] == "200"
     assert run.info.status == "FINISHED"
     files = {file.path for file in MlflowClient(tracking_uri=store_uri(root)).list_artifacts(run.info.run_id)}
-    assert files == {"report.json", "manifest.json"}
+    assert files == {"report.json", "manifest.json", "recipe.yaml"}
 
 
 def test_the_same_seed_gives_the_same_bytes(root: Path, tmp_path: Path) -> None:

@@ -84,12 +84,15 @@ def test_a_run_ends_as_its_block_does(root: Path, error: BaseException, status: 
 def test_a_run_gets_the_entry_of_dvcs_lock_and_its_link(root: Path) -> None:
     with start(root) as tracker:
         pass
-    log_version(root, tracker.run_id, {"cmd": "x", "outs": [{"path": "data", "md5": "abc.dir"}]})
+    lock = root / "dvc.lock"
+    lock.write_text("stages: {}\n", encoding="utf-8")
+    log_version(root, tracker.run_id, {"cmd": "x", "outs": [{"path": "data", "md5": "abc.dir"}]}, lock=lock)
     client = MlflowClient(tracking_uri=store_uri(root))
     run = client.get_run(tracker.run_id)
     assert run.data.tags["output"] == "abc.dir"
     written = Path(client.download_artifacts(tracker.run_id, "dvc.lock.json"))
     assert json.loads(written.read_text(encoding="utf-8"))["cmd"] == "x"
+    assert Path(client.download_artifacts(tracker.run_id, "dvc.lock")).read_text(encoding="utf-8") == "stages: {}\n"
     assert run_url(root, tracker.run_id).endswith(f"/experiments/{run.info.experiment_id}/runs/{tracker.run_id}")
 
 

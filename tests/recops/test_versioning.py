@@ -10,6 +10,7 @@ from recops.errors import InputError
 from recops.stage import STAGE_NAMES, StageName
 from recops.versioning import (
     CODE_ROOT,
+    clone_at,
     code_files,
     code_sha256,
     git_commit,
@@ -50,20 +51,43 @@ def test_the_hash_of_code_changes_with_one_byte(tmp_path: Path) -> None:
     assert code_sha256(tmp_path, "raw_data") != before
 
 
-def test_the_commit_says_when_tracked_files_differ(tmp_path: Path) -> None:
-    def git(*arguments: str) -> None:
-        author = ("-c", "user.name=test", "-c", "user.email=test@example.org")
-        subprocess.run(["git", *author, *arguments], cwd=tmp_path, check=True, capture_output=True)
+def committed(root: Path, *names: str) -> str:
+    """Make a repository with one commit of files that hold "1"; return the commit."""
+    root.mkdir(exist_ok=True)
+    for name in names:
+        (root / name).write_text("1", encoding="utf-8")
+    author = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    for arguments in (("init",), ("add", *names), ("commit", "-m", "one")):
+        subprocess.run(["git", *author, *arguments], cwd=root, check=True, capture_output=True)
+    return git_commit(root)
 
+
+def test_the_commit_says_when_tracked_files_differ(tmp_path: Path) -> None:
     assert git_commit(tmp_path) == "unversioned"
-    git("init")
-    (tmp_path / "file").write_text("1", encoding="utf-8")
-    git("add", "file")
-    git("commit", "-m", "one")
-    clean = git_commit(tmp_path)
+    clean = committed(tmp_path, "file")
     assert len(clean) == 40
     (tmp_path / "file").write_text("2", encoding="utf-8")
     assert git_commit(tmp_path) == f"{clean}-dirty"
+
+
+def test_what_a_run_writes_into_dvcs_files_makes_its_commit_not_dirty(tmp_path: Path) -> None:
+    commit = committed(tmp_path, "dvc.lock", "params.yaml", "dvc.yaml", "code.py")
+    for name in ("dvc.lock", "params.yaml", "dvc.yaml"):
+        (tmp_path / name).write_text("2", encoding="utf-8")
+    assert git_commit(tmp_path) == commit
+    (tmp_path / "code.py").write_text("2", encoding="utf-8")
+    assert git_commit(tmp_path) == f"{commit}-dirty"
+
+
+def test_a_clone_has_the_files_of_its_commit(tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    first = committed(root, "code.py")
+    (root / "code.py").write_text("2", encoding="utf-8")
+    clone_at(root, first, tmp_path / "clone")
+    assert (tmp_path / "clone" / "code.py").read_text(encoding="utf-8") == "1"
+    with pytest.raises(InputError, match="git fetch"):
+        clone_at(root, "0" * 40, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_what_dvc_says_reaches_the_user(tmp_path: Path) -> None:
