@@ -3,17 +3,16 @@
 The same call serves DVC, the Dagster asset, the command line and the tests.
 """
 
-import dataclasses
-import importlib
 import importlib.metadata
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from recops import workers
 from recops.artifacts import (
     MANIFEST,
     content_sha256,
@@ -28,7 +27,7 @@ from recops.config.agent import SUITES
 from recops.config.recipe import Recipe
 from recops.errors import InputError
 from recops.paths import Layout
-from recops.stage import SEEDS, STAGES, Stage, StageName
+from recops.stage import STAGES, Stage, StageName
 from recops.stage_io import StageIO
 from recops.tracking import tracked_run
 from recops.versioning import CODE_ROOT, code_sha256, git_commit
@@ -97,7 +96,7 @@ def run_stage(
             tracker.log_file(_written(recipe, checkpoints / RECIPE))
             with staged(layout.artefact(name)) as out:
                 io = StageIO(name, layout, out, checkpoints, tracker)
-                report = _call(stage, io, recipe)
+                report = workers.call(stage, io, recipe)
                 write_json(out / REPORT, report)
                 told = {"fingerprint": fingerprint, "opened": sorted(io.opened), "report": report}
                 write_manifest(out, {**facts, **told, "lineage": upstream})
@@ -207,13 +206,6 @@ def _tags(stage: Stage, recipe: Recipe, root: Path, facts: dict[str, Any], finge
     inputs = {f"input.{name}": digest for name, digest in facts["inputs"].items()}
     commit = git_commit(root)
     return {"recipe": recipe.name, "stage": stage.name, "git_commit": commit, "fingerprint": fingerprint, **inputs}
-
-
-def _call(stage: Stage, io: StageIO, recipe: Recipe) -> dict[str, Any]:
-    module, _, name = stage.function.partition(":")
-    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    shared = {"seed" if key in SEEDS else key: getattr(recipe, key) for key in stage.shared}
-    return dataclasses.asdict(function(io, getattr(recipe, stage.name), **shared))
 
 
 def _written(recipe: Recipe, file: Path) -> Path:

@@ -32,7 +32,8 @@ SEEDS: tuple[Shared, ...] = ("seed", "training_seed")
 class Stage:
     """One node of the graph.
 
-    `reads` are the stages whose artefacts it opens; `shared` are the recipe's sections that it reads beside its own.
+    `reads` are the stages whose artefacts it opens; `shared` are the recipe's sections that it reads beside its own;
+    `distributed` says whether its function can share its batches with other workers (`recops.workers`).
     """
 
     name: StageName
@@ -41,6 +42,7 @@ class Stage:
     reads: tuple[StageName, ...]
     shared: tuple[Shared, ...]
     description: str
+    distributed: bool = False
 
 
 _STAGES = (
@@ -99,6 +101,7 @@ _STAGES = (
         reads=("base_policy", "expert_episodes"),
         shared=("training_seed", "agent"),
         description="Supervised fine-tuning on expert episodes; loss on the assistant's tokens only.",
+        distributed=True,
     ),
     Stage(
         "grpo_model",
@@ -107,6 +110,7 @@ _STAGES = (
         reads=("sft_checkpoint", "validated_splits", "sasrec_embeddings"),
         shared=("training_seed", "agent"),
         description="List-wise GRPO with an NDCG reward on whole tool-using episodes.",
+        distributed=True,
     ),
     Stage(
         "preference_pairs",
@@ -123,6 +127,7 @@ _STAGES = (
         reads=("grpo_model", "preference_pairs", "validated_splits", "sasrec_embeddings"),
         shared=("training_seed", "agent"),
         description="Progressive Preference Refinement: GRPO on the model's own ranking mistakes, both directions.",
+        distributed=True,
     ),
     Stage(
         "llm_baselines",

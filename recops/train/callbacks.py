@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import torch
 from transformers import TrainerCallback
 
 from recops import interrupt
 from recops.artifacts import verify, write_manifest
 from recops.errors import InputError
 from recops.progress import Meter
+from recops.ranks import num_workers, rank
 from recops.stage_io import StageIO
 
 _LEFT_OUT = ("runtime", "per_second", "step_time", "profiling", "total_flos", "train_loss")
@@ -42,13 +44,25 @@ class StageCallback(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Count the step; after a signal, save and stop."""
         self._meter.advance()
-        if interrupt.requested():
+        if _any_worker(interrupt.requested(), args.device):
             control.should_save = True
             control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """List the checkpoint's files: a checkpoint without manifest was cut short while it was written."""
-        write_manifest(Path(args.output_dir) / f"checkpoint-{state.global_step}", {"step": state.global_step})
+        if num_workers() > 1:
+            torch.distributed.barrier()  # every worker writes its random state
+        if state.is_world_process_zero:
+            write_manifest(Path(args.output_dir) / f"checkpoint-{state.global_step}", {"step": state.global_step})
+
+
+def _any_worker(asked: bool, device: torch.device) -> bool:
+    """Whether one of the workers was asked to stop: they stop after the same step, or wait for each other for ever."""
+    if num_workers() == 1:
+        return asked
+    flag = torch.tensor(int(asked), device=device)
+    torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+    return bool(flag)
 
 
 def record_arguments(checkpoint_steps: int) -> dict[str, Any]:
@@ -68,9 +82,15 @@ def connect(trainer: Any, io: StageIO, meter: Meter, shown: Sequence[str], prefi
     """Let a trainer report to its stage, and to nothing else: its own lines would come every step.
 
     `prefix` tells the numbers of several trainings in one stage apart.
+
+    Raises:
+        RuntimeError: there are several workers, and the trainer knows nothing of the others.
     """
     from transformers import PrinterCallback
 
+    if trainer.accelerator.num_processes != num_workers():
+        known = trainer.accelerator.num_processes
+        raise RuntimeError(f"the trainer shares its batches with {known} workers, and {num_workers()} were started")
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(StageCallback(io, meter, shown, prefix))
 
@@ -84,7 +104,8 @@ def newest_checkpoint(folder: Path) -> Path | None:
             return path
         except InputError as error:
             print(f"Checkpoint set aside: {error.where}: found {error.found}.", flush=True)
-            path.rename(path.with_name(f"damaged-{path.name}"))
+            if rank() == 0:
+                path.rename(path.with_name(f"damaged-{path.name}"))
     return None
 
 

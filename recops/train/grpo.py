@@ -21,6 +21,7 @@ from recops.config.agent import AgentConfig
 from recops.config.policy import GrpoConfig
 from recops.errors import InputError
 from recops.progress import progress
+from recops.ranks import share
 from recops.records import Task
 from recops.seeds import sub_seed
 from recops.stage_io import StageIO
@@ -186,7 +187,6 @@ def _trainer_class() -> Any:
 
         def __init__(self, *args: Any, rules: GrpoConfig, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            assert self.accelerator.num_processes == 1, "groups are formed inside one process"
             self._rules = rules
             self.rows: list[dict[str, Any]] = []
 
@@ -203,7 +203,8 @@ def _trainer_class() -> Any:
                 drop_negative=self._rules.drop_negative_groups,
             )
             output["advantages"] = advantages_N
-            output["num_items_in_batch"] = _num_tokens(output, kept_N)
+            tokens: Any = self.accelerator.gather(_num_tokens(output, kept_N))
+            output["num_items_in_batch"] = tokens.sum()
             return output
 
     return ListwiseTrainer
@@ -219,7 +220,8 @@ def _num_tokens(output: dict[str, Any], kept_N: Tensor) -> Tensor:
 def _arguments(model: Any, tokenizer: Any, config: GrpoConfig, folder: Path, *, seed: int, agent: AgentConfig) -> Any:
     from trl.trainer.grpo_config import GRPOConfig as Arguments
 
-    episodes = config.samples_per_step * config.group_size
+    # Whole groups: what is compared is played by one worker.
+    episodes = share(config.samples_per_step, where="samples_per_step") * config.group_size
     passes = micro_batches(model, episodes)
     return Arguments(
         output_dir=str(folder),

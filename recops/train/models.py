@@ -153,7 +153,13 @@ def micro_batches(model: nn.Module, batch_size: int) -> int:
 
 def device_arguments(model: Any) -> dict[str, Any]:
     """Return what a trainer must be told about number format and memory, where TRL's defaults do not fit a CPU."""
-    return {"bf16": model.dtype == torch.bfloat16, "gradient_checkpointing": _size(model) >= _LARGE_PARAMETERS}
+    half = model.dtype == torch.bfloat16
+    return {
+        "bf16": half,
+        # Without a GPU, the arguments take bfloat16 only from who says that there is none.
+        "use_cpu": half and not torch.cuda.is_available(),
+        "gradient_checkpointing": _size(model) >= _LARGE_PARAMETERS,
+    }
 
 
 def _size(model: nn.Module) -> int:

@@ -20,6 +20,7 @@ from recops.config.agent import AgentConfig
 from recops.config.policy import SftConfig
 from recops.errors import InputError
 from recops.progress import progress
+from recops.ranks import share
 from recops.seeds import sub_seed
 from recops.stage_io import StageIO
 from recops.train.callbacks import connect, record_arguments, resume_path, write_curve
@@ -144,11 +145,12 @@ def build_trainer(
     from datasets import Dataset
     from trl.trainer.sft_config import SFTConfig as Arguments
 
-    passes = micro_batches(model, config.batch_size)
+    examples = share(config.batch_size, where="sft_checkpoint.batch_size")
+    passes = micro_batches(model, examples)
     arguments = Arguments(
         output_dir=str(folder),
         max_steps=config.steps,
-        per_device_train_batch_size=config.batch_size // passes,
+        per_device_train_batch_size=examples // passes,
         gradient_accumulation_steps=passes,
         learning_rate=config.learning_rate,
         lr_scheduler_type="cosine",

@@ -12,6 +12,7 @@ from recops.agent.local_policy import LocalPolicy
 from recops.agent.rollout import rollouts
 from recops.config.agent import AgentConfig
 from recops.config.policy import GrpoConfig
+from recops.ranks import rank
 from recops.records import Episode, Task
 from recops.seeds import sub_seed
 from recops.tools.toolbox import Toolbox
@@ -80,7 +81,7 @@ class OwnLoop:
             self._toolbox,
             self._agent,
             temperature=self._config.temperature,
-            seed=sub_seed(self._seed, "step", trainer.state.global_step),
+            seed=sub_seed(self._seed, "step", trainer.state.global_step, *_of_worker()),
             batch_size=len(tasks),
             constrain_answers=self._config.constrain_answers,
         )
@@ -95,6 +96,11 @@ class OwnLoop:
     def __call__(self, *, log_metric: LogMetric, **_: Any) -> list[float]:
         """Return the reward of each episode and log what the step did: TRL's contract of a reward function."""
         return _rewards(self.episodes, self._config, log_metric)
+
+
+def _of_worker() -> tuple[int, ...]:
+    """What tells the draws of a worker from those of the first, which are those of a training with one."""
+    return (rank(),) if rank() else ()
 
 
 def _rewards(episodes: Sequence[Episode], config: GrpoConfig, log_metric: LogMetric) -> list[float]:
