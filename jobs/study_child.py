@@ -16,7 +16,7 @@ def run(pipes: PipesContext) -> None:
     """Measure the cells that have no file, then write the page and report it."""
     root, name = project_root(), str(pipes.get_extra("study"))
     study, folder = load_study(root / "studies" / f"{name}.yaml"), study_folder(root, name)
-    wanted = wanted_cells(study, recipe=pipes.get_extra("recipe"), seed=None)
+    wanted = wanted_cells(study, recipe=pipes.get_extra("recipe"))
     outcomes: Counter[str] = Counter()
     for number, (cell, outcome) in enumerate(measure(root, study, wanted, minutes=pipes.get_extra("minutes")), start=1):
         pipes.log.info(f"{number}/{len(wanted)} {cell.file}: {outcome}")

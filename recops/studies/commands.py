@@ -20,6 +20,7 @@ def study_run(
     name: NameArgument,
     recipe: Annotated[str | None, typer.Option("--recipe", "-r", help="Only this recipe.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Only this training seed.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Only this variant.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Begin no cell after so many minutes.")] = None,
 ) -> None:
     """Measure the cells of a study that have no file yet; stopped, it goes on where it ended."""
@@ -28,7 +29,7 @@ def study_run(
     interrupt.install()
     root = project_root()
     study = load_study(root / "studies" / f"{name}.yaml")
-    wanted = wanted_cells(study, recipe=recipe, seed=seed)
+    wanted = wanted_cells(study, recipe=recipe, seed=seed, variant=variant)
     for number, (cell, outcome) in enumerate(measure(root, study, wanted, minutes=minutes), start=1):
         console.print(f"{number}/{len(wanted)} {cell.file}: {outcome}", highlight=False, soft_wrap=True)
 

@@ -12,17 +12,24 @@ from recops.studies.plan import Cell, Study, study_folder
 Outcome = Literal["there already", "measured", "not begun"]
 
 
-def wanted_cells(study: Study, *, recipe: str | None, seed: int | None) -> list[Cell]:
-    """Return the cells of a recipe and of a training seed, where they are named.
+def wanted_cells(
+    study: Study, *, recipe: str | None = None, seed: int | None = None, variant: str | None = None
+) -> list[Cell]:
+    """Return the cells of a recipe, of a training seed and of a variant, where they are named.
 
     Raises:
         InputError: the study has none of them.
     """
-    wanted = [one for one in study.cells() if recipe in (None, one.recipe) and seed in (None, one.training_seed)]
+    wanted = [
+        one
+        for one in study.cells()
+        if recipe in (None, one.recipe) and seed in (None, one.training_seed) and variant in (None, one.variant)
+    ]
     if not wanted:
-        expected = f"of {', '.join(study.recipes)} and {', '.join(map(str, study.training_seeds))}"
-        step = "Name a recipe and a seed of the study."
-        found = f"no cell of recipe {recipe}, seed {seed}"
+        offered = study.recipes, map(str, study.training_seeds), study.variants
+        expected = "of " + " and ".join(", ".join(names) for names in offered)
+        step = "Name a recipe, a seed and a variant of the study."
+        found = f"no cell of recipe {recipe}, seed {seed}, variant {variant}"
         raise InputError(study.name, found=found, expected=expected, next_step=step)
     return wanted
 

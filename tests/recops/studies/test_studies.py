@@ -12,6 +12,7 @@ from recops.errors import InputError
 from recops.metrics import ndcg_at_k
 from recops.paths import project_root
 from recops.studies.plan import Study, load_study
+from recops.studies.sitting import wanted_cells
 from recops.studies.table import missing_cells, read_rows, study_page
 
 PLAN: dict[str, Any] = {
@@ -82,6 +83,25 @@ def test_cells_go_seed_by_seed() -> None:
     assert files[:3] == ["one/recipe.baselines.7.json", "one/recipe.grpo_model.7.json", "one/longer.grpo_model.7.json"]
     assert len(files) == len(set(files)) == 6
     assert len(list(plan().cells())) == 12
+
+
+@pytest.mark.parametrize(
+    ("wanted", "count"),
+    [
+        ({}, 12),
+        ({"recipe": "one"}, 6),
+        ({"seed": 8}, 6),
+        ({"variant": "longer"}, 4),
+        ({"recipe": "two", "seed": 7, "variant": "longer"}, 1),
+    ],
+)
+def test_a_sitting_can_be_narrowed(wanted: dict[str, Any], count: int) -> None:
+    assert len(wanted_cells(plan(), **wanted)) == count
+
+
+def test_what_no_cell_has_is_said() -> None:
+    with pytest.raises(InputError, match="variant shorter; expected of one, two and 7, 8 and recipe, longer"):
+        wanted_cells(plan(), variant="shorter")
 
 
 def test_values_are_averaged_per_sample_over_seeds(folder: Path) -> None:
