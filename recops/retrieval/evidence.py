@@ -45,11 +45,10 @@ class Evidence:
         catalogue: what is known about items apart from a user.
     """
 
-    def __init__(
-        self, store: SampleStore, model: SasRec, users: UserStates, *, text_history_length: int, seed: int
-    ) -> None:
+    def __init__(self, store: SampleStore, model: SasRec, users: UserStates, *, agent: AgentConfig, seed: int) -> None:
         self.store = store
-        self._seed, self._text_history_length = seed, text_history_length
+        self._seed, self._text_history_length = seed, agent.history_length
+        self._asks_similar_users = "get_similar_users" in agent.tools
         self._known_items = model.known_items.numpy()
         self._embeddings = model.item_embedding.weight.detach().numpy()
         self._states = SampleStates(store, model, users)
@@ -76,16 +75,16 @@ class Evidence:
             expected = f"{store.num_items}, as in {splits}"
             raise InputError(sasrec, found=f"{model.num_items} items", expected=expected, next_step=step)
         users = load_user_states(sasrec, store.items["item_id"], splits=splits)
-        return cls(store, model, users, text_history_length=agent.history_length, seed=seed)
+        return cls(store, model, users, agent=agent, seed=seed)
 
     def prepare(self, sample_ids: Iterable[int]) -> None:
-        """Compute the states of samples in batches, so that a score costs microseconds later."""
-        self._states.prepare(sample_ids)
+        """Compute in batches what the suite needs to know of samples, so that a score costs microseconds later."""
+        self._states.prepare(sample_ids, similar_users=self._asks_similar_users)
 
     def next_item(self, sample: Sample, items: Sequence[int]) -> Scores:
         """SASRec's next-item score; NaN for items never seen in `tool_fit`, and for a history without any seen item."""
         asked_K = _asked(items)
-        scores_K = (self._embeddings[asked_K] @ self._states.of(sample).vector).astype(np.float64)
+        scores_K = (self._embeddings[asked_K] @ self._states.vector(sample)).astype(np.float64)
         return np.where(self._known_items[asked_K], scores_K, np.nan)
 
     def text_similarity(self, sample: Sample, items: Sequence[int]) -> Scores:
@@ -120,12 +119,12 @@ class Evidence:
 
         NaN for every item when the history has no state.
         """
-        asked_K, state = _asked(items), self._states.of(sample)
-        if not len(state.users):
+        asked_K, near = _asked(items), self._states.similar(sample)
+        if not len(near.users):
             return np.full(len(asked_K), np.nan)
-        starts_N = self._user_starts[state.users]
-        rows, owner = flat_ranges(starts_N, self._user_starts[state.users + 1] - starts_N)
-        weights = np.where(self.store.timestamp[rows] < sample.timestamp, state.cosines[owner], 0.0)
+        starts_N = self._user_starts[near.users]
+        rows, owner = flat_ranges(starts_N, self._user_starts[near.users + 1] - starts_N)
+        weights = np.where(self.store.timestamp[rows] < sample.timestamp, near.cosines[owner], 0.0)
         known_K, place_K = np.unique(asked_K, return_inverse=True)
         places = np.minimum(np.searchsorted(known_K, self.store.item[rows]), len(known_K) - 1)
         is_asked = known_K[places] == self.store.item[rows]
@@ -151,7 +150,7 @@ class Evidence:
 
     def next_item_of_all(self, samples: Sequence[Sample]) -> Scores:
         """`next_item` of every item for many samples, shape (C, J); column 0 is NaN."""
-        states_CD = np.stack([self._states.of(sample).vector for sample in samples])
+        states_CD = np.stack([self._states.vector(sample) for sample in samples])
         scores_CJ = (states_CD @ self._embeddings.T).astype(np.float64)
         return np.where(self._known_items, scores_CJ, np.nan)
 

@@ -8,10 +8,10 @@ Part = TypeVar("Part")
 
 
 class Once(Generic[Part]):
-    """Holds how a part is built; a part that nobody asks for costs nothing."""
+    """Holds how a part is built; a part that nobody asks for costs nothing. What it is built from is then let go."""
 
     def __init__(self, build: Callable[[], Part]) -> None:
-        self._build, self._lock = build, Lock()
+        self._builds, self._lock = [build], Lock()
         self._parts: list[Part] = []
 
     def __call__(self) -> Part:
@@ -19,5 +19,6 @@ class Once(Generic[Part]):
         if not self._parts:
             with self._lock:
                 if not self._parts:
-                    self._parts.append(self._build())
+                    self._parts.append(self._builds[0]())
+                    self._builds.clear()
         return self._parts[0]

@@ -1,5 +1,7 @@
 import dataclasses
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,11 @@ from recops.data.samples import SampleStore
 from recops.errors import InputError
 from recops.records import Sample
 from recops.retrieval import states
+from recops.retrieval.embeddings import UserStates
 from recops.retrieval.evidence import Evidence
+from recops.retrieval.index import NeighbourIndex
 from recops.retrieval.sasrec import SasRec, encode_histories, load_sasrec
+from recops.retrieval.user_index import user_index
 from tests.recops.retrieval.small_splits import (
     AGENT,
     DAY,
@@ -35,8 +40,13 @@ def every_score(evidence: Evidence, sample: Sample) -> dict[str, np.ndarray]:
     }
 
 
-def loaded(fitted: Path, splits: Path) -> Evidence:
-    return Evidence.load(splits, stage_io(fitted, "sasrec_embeddings").out, AGENT, 7)
+def loaded(fitted: Path, splits: Path, tools: tuple[str, ...] = AGENT.tools) -> Evidence:
+    agent = AGENT.model_copy(update={"tools": tools})
+    return Evidence.load(splits, stage_io(fitted, "sasrec_embeddings").out, agent, 7)
+
+
+def evidence_splits(fitted: Path) -> Path:
+    return stage_io(fitted, "sasrec_embeddings").layout.artefact("validated_splits")
 
 
 @pytest.mark.parametrize("slice_name", ["policy_train", "valid", "test"])
@@ -64,7 +74,7 @@ def test_target_itself_changes_nothing(evidence: Evidence) -> None:
 
 def test_scores_do_not_depend_on_what_was_asked_before(fitted: Path, evidence: Evidence) -> None:
     store: SampleStore = evidence.store
-    cold = loaded(fitted, stage_io(fitted, "sasrec_embeddings").layout.artefact("validated_splits"))
+    cold = loaded(fitted, evidence_splits(fitted))
     cold.prepare(store.sample_ids("test"))
     for sample_id in (150, 3, 90):
         sample = store.sample(sample_id)
@@ -152,6 +162,53 @@ def test_similar_users_are_a_weighted_scan_without_the_user(
         for item in rows.filter(pl.col("user") == int(user))["item"]:
             expected[item - 1] += max(float(cosines[user]), 0.0)
     np.testing.assert_allclose(evidence.similar_users(sample, ALL_ITEMS), expected, rtol=1e-4, atol=1e-5)
+
+
+def counted_indexes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    built: list[int] = []
+
+    def build(users: UserStates) -> NeighbourIndex:
+        time.sleep(0.05)  # so that threads which do not wait for each other would all build one
+        built.append(len(users.users))
+        return user_index(users)
+
+    monkeypatch.setattr(states, "user_index", build)
+    return built
+
+
+def test_no_index_of_users_is_built_for_a_suite_that_asks_for_none(
+    fitted: Path, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = counted_indexes(monkeypatch)
+    ids = evidence.store.sample_ids("test")
+    lean = loaded(fitted, evidence_splits(fitted), tools=("rank_by_next_item", "rank_by_popularity"))
+    lean.prepare(ids)
+    sample = lean.store.sample(int(ids[0]))
+    np.testing.assert_array_equal(lean.next_item(sample, ALL_ITEMS), evidence.next_item(sample, ALL_ITEMS))
+    assert built == []
+    np.testing.assert_array_equal(lean.similar_users(sample, ALL_ITEMS), evidence.similar_users(sample, ALL_ITEMS))
+    assert len(built) == 1, "asked for all the same, it is there"
+
+
+def test_what_a_suite_asks_for_is_prepared(fitted: Path, evidence: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = counted_indexes(monkeypatch)
+    asking = loaded(fitted, evidence_splits(fitted), tools=("get_similar_users",))
+    assert built == []
+    asking.prepare(evidence.store.sample_ids("test"))
+    assert len(built) == 1
+
+
+def test_threads_that_ask_at_once_share_one_index_of_users(
+    fitted: Path, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = counted_indexes(monkeypatch)
+    fresh = loaded(fitted, evidence_splits(fitted))
+    samples = [fresh.store.sample(sample_id) for sample_id in (150, 3, 90, 20) * 4]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda sample: fresh.similar_users(sample, ALL_ITEMS), samples))
+    assert len(built) == 1
+    for sample, scores in zip(samples, found, strict=True):
+        np.testing.assert_array_equal(scores, evidence.similar_users(sample, ALL_ITEMS))
 
 
 def test_order_is_by_score_with_unknown_apart(evidence: Evidence) -> None:
