@@ -19,6 +19,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from benchmarks.tools_shop import write_large_shop
+from recops import environment
 from recops.config.agent import SUITES
 from recops.config.recipe import load_recipe
 from recops.paths import Layout, project_root
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path("/tmp/recops-benchmark-tools"))
     arguments = parser.parse_args()
+    environment.prepare()
     root = arguments.folder / f"{arguments.items}-{arguments.users}"
     folders = (root / "splits", root / "sasrec")
     if not root.is_dir():
@@ -51,7 +53,8 @@ def main() -> None:
     agent = load_recipe(Layout(project_root(), "embedded").recipe_file).agent
     agent = agent.model_copy(update={"tools": SUITES["all"], "tool_fields": ("title", "category", "price", "rating")})
     print("| part | s | MB |\n|---|---:|---:|")
-    toolbox = built("Parquet, SASRec, index of users", lambda: Toolbox.load(*folders, agent, 7))
+    toolbox = built("Parquet and SASRec", lambda: Toolbox.load(*folders, agent, 7))
+    built("index of users", toolbox.evidence._states._index)
     # Users were drawn at random, so that the first samples are as good as any; a block of states has 256 of them.
     first, *tasks = (_task(toolbox, int(one)) for one in toolbox.store.sample_ids("test")[: arguments.calls + 1])
     build_parts(toolbox, first)

@@ -17,7 +17,7 @@ from recops.retrieval.counts import EventCounts
 from recops.retrieval.item_groups import ItemGroups
 from recops.retrieval.once import Once
 from recops.retrieval.relations import TakenTogether
-from recops.retrieval.search import SearchIndex, best_first
+from recops.retrieval.search import SearchIndex
 from recops.retrieval.similar_items import SimilarItems
 
 Shared = Literal["store", "category"]
@@ -92,24 +92,15 @@ class ItemEvidence:
 
     def match(self, query: str, items: Sequence[int]) -> Scores:
         """BM25 score of each item for the words of `query`; NaN where no word matches."""
-        return _scores_of(self._search().match(query), items)
+        return self._search().scores(query, np.asarray(items, dtype=np.int64))
 
     def search(self, query: str, moment: Moment, limit: int) -> list[int]:
         """Return other items that match words of `query`, best first."""
-        return self._best(self._search().match(query), moment, limit)
-
-    def match_and_search(
-        self, query: str, items: Sequence[int], moment: Moment, limit: int
-    ) -> tuple[Scores, list[int]]:
-        """Return what `match` and `search` return, for the price of one."""
-        matches = self._search().match(query)
-        return _scores_of(matches, items), self._best(matches, moment, limit)
-
-    def _best(self, matches: tuple[Items, Scores], moment: Moment, limit: int) -> list[int]:
         looked_at = limit + len(moment.left_out) + _LOOKED_AT
         while True:
-            best = self._found(best_first(*matches, looked_at), moment, limit)
-            if len(best) == limit or looked_at >= len(matches[0]):
+            matches = self._search().best(query, looked_at)
+            best = self._found(matches, moment, limit)
+            if len(best) == limit or len(matches) < looked_at:
                 return best
             looked_at *= _GROWTH
 
@@ -121,13 +112,3 @@ class ItemEvidence:
     def _grouped(self, shared: Shared) -> ItemGroups:
         fitted = self._store.item[self._store.slice_code == SLICE_CODES["tool_fit"]]
         return ItemGroups(self._store.items[shared], np.bincount(fitted, minlength=self._store.num_items + 1))
-
-
-def _scores_of(matches: tuple[Items, Scores], items: Sequence[int]) -> Scores:
-    """Return the scores of some items among all that match, NaN for those that do not."""
-    found, scores = matches
-    asked_K = np.asarray(items, dtype=np.int64)
-    if not len(found):
-        return np.full(len(asked_K), np.nan)
-    places_K = np.minimum(np.searchsorted(found, asked_K), len(found) - 1)
-    return np.where(found[places_K] == asked_K, scores[places_K], np.nan)

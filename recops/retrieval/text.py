@@ -1,8 +1,8 @@
 """TF-IDF of what is written about items, and how near candidates are to a user's latest items.
 
 Vocabulary and idf are fitted on the items seen in `tool_fit`: text statistics are fitted things. Shape suffixes:
-I items (row i is item i + 1), J = I + 1 columns for the items with padding, H history items, K candidates, V words,
-C samples.
+I items (row i is item i + 1), J = I + 1 columns for the items with padding, H history items, K candidates, V words, W
+words of a history, C samples.
 """
 
 from collections.abc import Sequence
@@ -41,10 +41,15 @@ class TextIndex:
         places, owner = self._places(history_H)
         decay_H = RECENCY_DECAY ** np.arange(len(history_H))[::-1]
         weights = self._weights[places] * (decay_H / max(decay_H.sum(), 1.0))[owner]
-        profile_V = np.bincount(self._words[places], weights, self._num_words)
+        # Of the words of this history alone: a vector over the whole vocabulary costs more than all the rest.
+        words_W, word = np.unique(self._words[places], return_inverse=True)
+        profile_W = np.bincount(word, weights, len(words_W))
         places, owner = self._places(items_K)
-        cosines = np.bincount(owner, self._weights[places] * profile_V[self._words[places]], len(items_K))
-        known_K = (self._ends[items_K] > self._ends[items_K - 1]) & bool(profile_V.any())
+        asked = self._words[places]
+        place = np.minimum(np.searchsorted(words_W, asked), max(len(words_W) - 1, 0))
+        shared = np.where(words_W[place] == asked, profile_W[place], 0.0) if len(words_W) else np.zeros(len(asked))
+        cosines = np.bincount(owner, self._weights[places] * shared, len(items_K))
+        known_K = (self._ends[items_K] > self._ends[items_K - 1]) & bool(profile_W.any())
         return np.where(known_K, cosines, np.nan)
 
     def similarity_to_all(self, weights_CJ: csr_matrix) -> NDArray[np.float64]:

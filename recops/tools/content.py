@@ -19,5 +19,6 @@ def search_catalog(context: ToolContext, query: str) -> str:
     """
     asked = words("query", query, longest=_MAX_QUERY_CHARACTERS)
     catalogue = context.evidence.catalogue
-    scores, found = catalogue.match_and_search(asked, context.candidates, context.moment(), MAX_LISTED)
-    return "\n".join([context.order(scores, "search_catalog"), *context.others("Also found", found)])
+    order = context.order(catalogue.match(asked, context.candidates), "search_catalog")
+    found = catalogue.search(asked, context.moment(), MAX_LISTED)
+    return "\n".join([order, *context.others("Also found", found)])

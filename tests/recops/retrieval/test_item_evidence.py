@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -102,10 +103,46 @@ def plain_bm25(frame: pl.DataFrame, query: str, seen: np.ndarray) -> dict[int, f
 def test_search_is_bm25_with_the_statistics_of_the_seen_items(query: str, store: SampleStore) -> None:
     seen = seen_items(store)
 
-    found, scores = SearchIndex(store.items, seen).match(query)
+    scores = SearchIndex(store.items, seen).scores(query, np.arange(1, NUM_ITEMS + 1))
 
-    expected = plain_bm25(store.items, query, seen)
-    assert dict(zip(found.tolist(), scores.tolist(), strict=True)) == pytest.approx(expected, rel=1e-5)
+    found = {item: score for item, score in enumerate(scores.tolist(), start=1) if not math.isnan(score)}
+    assert found == pytest.approx(plain_bm25(store.items, query, seen), rel=1e-5)
+
+
+def skewed_titles(num_items: int) -> pl.DataFrame:
+    """Words from everywhere to nowhere, as a catalogue has them, many of the scores equal."""
+    generator = np.random.default_rng(1)
+    titles = [" ".join(f"w{n}" for n in np.minimum(generator.zipf(1.4, 4), 200)) for _ in range(num_items)]
+    absent = pl.Series([None] * num_items, dtype=pl.String)
+    return pl.DataFrame({"title": titles, "category": absent, "store": absent})
+
+
+def test_words_that_are_not_read_change_nothing() -> None:
+    generator, frame = np.random.default_rng(2), skewed_titles(3_000)
+    index, every = SearchIndex(frame, np.ones(3_001, dtype=np.bool_)), np.arange(1, 3_001)
+    for _ in range(300):
+        words = np.minimum(generator.zipf(1.4, generator.integers(1, 7)), 250)
+        query, limit = " ".join(f"w{word}" for word in words), int(generator.integers(1, 400))
+
+        scores = index.scores(query, every)
+
+        matching = every[~np.isnan(scores)]
+        assert index.best(query, limit).tolist() == best_first(matching, scores[matching - 1], limit).tolist(), query
+
+
+def test_a_long_list_of_a_common_word_is_only_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = SearchIndex(skewed_titles(3_000), np.ones(3_001, dtype=np.bool_))
+    opened: list[bool] = []
+    read = SearchIndex._read
+
+    def kept(self: SearchIndex, code: int, items: np.ndarray, least: float | None) -> tuple[Any, ...]:
+        opened.append(least is not None)
+        return read(self, code, items, least)
+
+    monkeypatch.setattr(SearchIndex, "_read", kept)
+    index.best("w1 w40 w50", 5)
+    assert opened[0]
+    assert opened[-1] is False, "w1, which most items have"
 
 
 def test_a_query_is_read_up_to_a_number_of_words_each_once() -> None:
