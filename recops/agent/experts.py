@@ -19,7 +19,7 @@ from recops.agent.episode_filter import rejections
 from recops.agent.expert_sources import FILE, Experts
 from recops.agent.expert_tasks import draw_tasks
 from recops.agent.fusion import Fusion, sources_of
-from recops.agent.local_policy import control_tokens_of, count_tokens_of, open_tokenizer
+from recops.agent.local_policy import control_tokens_of, count_tokens_of, escaped_tokens_of, open_tokenizer
 from recops.agent.prompts import task_messages, tool_schemas
 from recops.agent.rewards import CUTOFF
 from recops.agent.script import Script, opening_calls, scripted_episode
@@ -87,18 +87,17 @@ def run_expert_episodes(io: StageIO, config: ExpertEpisodesConfig, *, seed: int,
 def _experts(io: StageIO, config: ExpertEpisodesConfig, *, seed: int, agent: AgentConfig) -> Experts:
     base_policy = io.input("base_policy")
     tokenizer = open_tokenizer(base_policy)
-    control_tokens = control_tokens_of(tokenizer)
     theirs = config.endpoint.server.control_tokens if config.endpoint is not None else ()
     folders = io.input("validated_splits"), io.input("sasrec_embeddings")
     toolbox = Toolbox.load(
         *folders,
         agent,
         seed,
-        control_tokens=(*control_tokens, *theirs),
+        control_tokens=(*escaped_tokens_of(tokenizer), *theirs),
         count_tokens=partial(count_tokens_of, tokenizer),
     )
     script = fit_script(toolbox, config, agent, seed=seed)
-    return Experts(base_policy, tokenizer, control_tokens, toolbox, script, config, agent, seed)
+    return Experts(base_policy, tokenizer, control_tokens_of(tokenizer), toolbox, script, config, agent, seed)
 
 
 def _played(experts: Experts, root: Path) -> dict[str, list[Episode]]:

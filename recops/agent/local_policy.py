@@ -60,8 +60,8 @@ class LocalPolicy:
 
     @cached_property
     def control_tokens(self) -> tuple[str, ...]:
-        """Every special and added token that is not a word: what no item text may spell."""
-        return control_tokens_of(self.tokenizer)
+        """Every special and added token: what no item text may spell."""
+        return escaped_tokens_of(self.tokenizer)
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens the model reads a text as."""
@@ -94,8 +94,17 @@ def stop_ids_of(generation: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(int(token) for token in (*ids, tokenizer.eos_token_id) if token is not None)
 
 
+def escaped_tokens_of(tokenizer: Any) -> tuple[str, ...]:
+    """Return every special and added token of a tokenizer: none of them may come out of a text of the catalogue.
+
+    Of added ones that are no special tokens, a single letter or digit is left out: it is what texts are made of.
+    """
+    added = {token for token in tokenizer.get_added_vocab() if not (len(token) == 1 and token.isalnum())}
+    return tuple(sorted(added.union(tokenizer.all_special_tokens)))
+
+
 def control_tokens_of(tokenizer: Any) -> tuple[str, ...]:
-    """Return every special and added token of a tokenizer that is not a word."""
+    """Return every special token, and every added one that is not a word: what a message of ours never holds."""
     special = set(tokenizer.all_special_tokens)
     added = (token for token in tokenizer.get_added_vocab() if not token.strip().isalnum())
     return tuple(sorted(special.union(added)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recops.agent.chat import Chat
-from recops.agent.local_policy import control_tokens_of, count_tokens_of, open_tokenizer, stop_ids_of
+from recops.agent.local_policy import count_tokens_of, escaped_tokens_of, open_tokenizer, stop_ids_of
 from recops.agent.lockstep import play_in_lockstep
 from recops.agent.player import Player, players_of
 from recops.agent.policy import Sampling
@@ -51,8 +51,8 @@ class VllmPolicy:
 
     @property
     def control_tokens(self) -> tuple[str, ...]:
-        """Every special and added token that is not a word: what no item text may spell."""
-        return control_tokens_of(self._tokenizer)
+        """Every special and added token: what no item text may spell."""
+        return escaped_tokens_of(self._tokenizer)
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens the model reads a text as."""

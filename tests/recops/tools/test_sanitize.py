@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recops.agent.local_policy import control_tokens_of, escaped_tokens_of
 from recops.tools.sanitize import Sanitizer
 from recops.tools.toolbox import Toolbox
 from tests.recops.agent.world import tiny_tokenizer
@@ -80,7 +81,7 @@ def test_what_no_font_shows_is_removed(name: str) -> None:
     assert Sanitizer(80).clean(f"Ca{name}ble") == "Cable"
 
 
-TOKENS = ["<|im_end|>", "<|im_start|>", "</think>", "</s>", "[INST]", "[/INST]", "{{sys}}", "@@", "PAD"]
+TOKENS = ["<|im_end|>", "<|im_start|>", "</think>", "</s>", "[INST]", "[/INST]", "{{sys}}", "@@", "PAD", "gadget"]
 PIECES = st.lists(
     st.one_of(st.text(max_size=6), st.sampled_from(TOKENS), st.sampled_from([token[:3] for token in TOKENS]),
               st.sampled_from([token[3:] for token in TOKENS]), st.sampled_from(["\u200b", "\u202e", "\n", "\uff1c"])),
@@ -112,7 +113,7 @@ def test_no_token_comes_out_nor_is_put_together_with_a_neighbour(one: str, other
 @settings(max_examples=100, deadline=None)
 def test_no_text_becomes_a_control_token_of_the_tokenizer_itself(one: str, other: str, tokenizer: Any) -> None:
     control = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
-    sanitizer = Sanitizer(80, [*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()])
+    sanitizer = Sanitizer(80, escaped_tokens_of(tokenizer))
 
     text = f"History:\n{sanitizer.clean(one)} | {sanitizer.clean(other)}\n"
 
@@ -121,10 +122,33 @@ def test_no_text_becomes_a_control_token_of_the_tokenizer_itself(one: str, other
 
 @pytest.fixture(scope="module")
 def tokenizer(toolbox: Toolbox) -> Any:
-    """The embedded policy's, with tokens of another house beside its own."""
+    """The embedded policy's, with tokens of another house beside its own, two of them plain words."""
     tokenizer, _ = tiny_tokenizer(toolbox)
     tokenizer.add_special_tokens({"additional_special_tokens": ["[INST]", "@@"]})
+    tokenizer.add_tokens(["PAD", "gadget"])
     return tokenizer
+
+
+def test_an_added_word_is_escaped_and_a_letter_is_not(toolbox: Toolbox) -> None:
+    tokenizer, _ = tiny_tokenizer(toolbox)
+    assert set(escaped_tokens_of(tokenizer)) == {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
+    tokenizer.add_tokens(["gadget", "Q", "7", "\N{SNOWMAN}"])
+    escaped = escaped_tokens_of(tokenizer)
+    assert {"gadget", "\N{SNOWMAN}"} < set(escaped)
+    assert not {"Q", "7"} & set(escaped)
+    sanitizer = Sanitizer(80, escaped)
+    assert sanitizer.clean("A Q7 gadget") == "A Q7 g\N{MIDDLE DOT}adget"
+    assert sanitizer.passed(escaped) == []
+    word = tokenizer.convert_tokens_to_ids("gadget")
+    assert word in tokenizer("my gadget")["input_ids"]
+    assert word not in tokenizer(sanitizer.clean("my gadget"))["input_ids"]
+
+
+def test_words_that_a_tokenizer_adds_are_no_forgery_of_a_message(toolbox: Toolbox) -> None:
+    tokenizer, _ = tiny_tokenizer(toolbox)
+    before = control_tokens_of(tokenizer)
+    tokenizer.add_tokens(["look", "[INST]"])
+    assert set(control_tokens_of(tokenizer)) == {*before, "[INST]"}
 
 
 @given(st.text())
