@@ -1,4 +1,4 @@
-"""Plays the trained policies on frozen samples.
+"""Plays policies on frozen samples.
 
 Every policy plays the same samples greedily, through the same tools. An invalid answer counts as an absent target:
 leaving those episodes out would reward a policy for failing on the hard ones.
@@ -16,6 +16,7 @@ from recops.agent.backends import load_policy
 from recops.agent.rollout import play
 from recops.agent.times import Times
 from recops.config.agent import AgentConfig
+from recops.config.endpoint import EndpointConfig
 from recops.data.samples import SampleStore
 from recops.evaluate.episode_table import episodes_from_frame, episodes_to_frame
 from recops.evaluate.episode_times import write_times
@@ -52,7 +53,7 @@ def ranking_tasks(
 
 
 def player_of(
-    folder: Path,
+    source: Path | EndpointConfig,
     evidence: Evidence,
     agent: AgentConfig,
     *,
@@ -61,11 +62,11 @@ def player_of(
     constrain_answers: bool,
     times: Times | None = None,
 ) -> Callable[[Sequence[Task]], list[Episode]]:
-    """Open the policy in `folder` and return what plays tasks with it, greedily: one episode each, in their order.
+    """Open a policy and return what plays tasks with it, greedily: one episode each, in their order.
 
     `times` takes when each turn of the tasks played last was written.
     """
-    policy = load_policy(folder, agent.engine)
+    policy = load_policy(source, agent.engine)
     # A toolbox per policy, for each tokenizer has control tokens of its own that no item text may spell.
     toolbox = Toolbox(evidence, agent, control_tokens=policy.control_tokens, count_tokens=policy.count_tokens)
 
@@ -87,7 +88,7 @@ def player_of(
 
 def kept_or_played(
     kept: Path,
-    folder: Path,
+    source: Path | EndpointConfig,
     tasks: Sequence[Task],
     evidence: Evidence,
     agent: AgentConfig,
@@ -103,10 +104,10 @@ def kept_or_played(
     if not kept.is_file():
         times: Times = {}
         settings: Any = {"seed": seed, "batch_size": batch_size, "constrain_answers": constrain_answers}
-        episodes = player_of(folder, evidence, agent, times=times, **settings)(tasks)
+        episodes = player_of(source, evidence, agent, times=times, **settings)(tasks)
         write_times(times_file(kept), [times[place] for place in range(len(episodes))])
         unfinished = kept.with_suffix(".partial")
-        episodes_to_frame(folder.name, episodes).write_parquet(unfinished)
+        episodes_to_frame(kept.stem, episodes).write_parquet(unfinished)
         unfinished.rename(kept)
     # Read back in both cases: a resumed report must not differ from an uninterrupted one in anything.
     return episodes_from_frame(pl.read_parquet(kept), tasks)

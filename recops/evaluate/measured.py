@@ -6,7 +6,7 @@ are trained on.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recops.config.agent import AgentConfig
+from recops.config.endpoint import EndpointConfig
 from recops.config.evaluation_reports import EvaluationConfig
 from recops.config.validated_splits import DrawnNegatives
 from recops.data.samples import SampleStore
 from recops.errors import InputError
 from recops.evaluate.agent import AGENT_STAGES, OWN_CANDIDATES, chosen_samples, kept_or_played, ranking_tasks
+from recops.evaluate.frozen_model import source_of
 from recops.evaluate.llm_baselines import LlmBaselines
 from recops.evaluate.systems import Comparison, System, compare, cut
 from recops.records import Episode, SliceName, Task
@@ -90,7 +92,8 @@ def measure(
     ranked = scene.baselines.filter(pl.col("ranked") == candidate_kind)
     baselines = baseline_systems(ranked, slice_name, sample_ids, scene.agent.num_ranked)
     rivals = scene.llm_baselines.systems(store, sample_ids, slice_name, candidate_kind=candidate_kind)
-    return compare(store, sample_ids, [*baselines, *rivals, *_agents(scene, slice_name, sample_ids, candidate_kind)])
+    agents = _agents(scene, slice_name, sample_ids, candidate_kind)
+    return compare(store, sample_ids, [*baselines, *rivals, *agents])
 
 
 def baseline_systems(
@@ -117,26 +120,51 @@ def baseline_systems(
     return systems
 
 
+def with_frozen_model(scene: Scene, comparison: Comparison) -> Comparison:
+    """Return the comparison with the recipe's frozen model as one more baseline; unchanged where it names none.
+
+    Raises:
+        InputError: its name is taken, it is no policy, or its server fails too often.
+    """
+    config = scene.config.frozen_model
+    if config is None:
+        return comparison
+    taken = [system.name for system in comparison.systems]
+    if config.name in taken:
+        step, expected = "Rename it.", f"none of {', '.join(taken)}"
+        raise InputError("evaluation_reports.frozen_model.name", found=config.name, expected=expected, next_step=step)
+    tasks = ranking_tasks(scene.evidence.store, comparison.sample_ids)
+    constrain = scene.config.constrain_answers and config.kind == "folder"
+    episodes = played(scene, config.name, "test", tasks, source=source_of(config), constrain=constrain)
+    frozen = System.of_agent(config.name, episodes, is_frozen=True)
+    return replace(comparison, systems=(*comparison.baselines, frozen, *comparison.agents))
+
+
 def _agents(scene: Scene, slice_name: SliceName, sample_ids: NDArray[np.int32], candidate_kind: str) -> list[System]:
     tasks = ranking_tasks(scene.evidence.store, sample_ids, candidate_kind)
     part = slice_name if candidate_kind == OWN_CANDIDATES else f"{slice_name}_{candidate_kind}"
     constrain = scene.config.constrain_answers
-    return [System.of_agent(stage, played(scene, stage, part, tasks, constrain=constrain)) for stage in scene.folders]
+    return [
+        System.of_agent(stage, played(scene, stage, part, tasks, source=folder, constrain=constrain))
+        for stage, folder in scene.folders.items()
+    ]
 
 
-def played(scene: Scene, stage: StageName, part: str, tasks: Sequence[Task], *, constrain: bool) -> list[Episode]:
-    """Let the policy of a stage play, or take what an interrupted evaluation kept under the name of the part."""
-    kept = kept_file(scene, stage, part, constrain=constrain)
-    print(f"{stage}: {len(tasks)} {part} samples{', answers constrained' if constrain else ''}", flush=True)
+def played(
+    scene: Scene, name: str, part: str, tasks: Sequence[Task], *, source: Path | EndpointConfig, constrain: bool
+) -> list[Episode]:
+    """Let a policy play, or take what an interrupted evaluation kept under its name and that of the part."""
+    kept = kept_file(scene, name, part, constrain=constrain)
+    print(f"{name}: {len(tasks)} {part} samples{', answers constrained' if constrain else ''}", flush=True)
     resumed, started = kept.is_file(), time.monotonic()
     settings: Any = {"seed": scene.seed, "batch_size": scene.config.batch_size, "constrain_answers": constrain}
-    episodes = kept_or_played(kept, scene.folders[stage], tasks, scene.evidence, scene.agent, **settings)
+    episodes = kept_or_played(kept, source, tasks, scene.evidence, scene.agent, **settings)
     if not resumed:
         speed = len(tasks) / (time.monotonic() - started)
-        scene.io.tracker.log_metrics({f"episodes_per_second.{part}.{stage}": speed}, step=None)
+        scene.io.tracker.log_metrics({f"episodes_per_second.{part}.{name}": speed}, step=None)
     return episodes
 
 
-def kept_file(scene: Scene, stage: StageName, part: str, *, constrain: bool) -> Path:
+def kept_file(scene: Scene, name: str, part: str, *, constrain: bool) -> Path:
     """Return the file in which an interrupted evaluation keeps what a policy played of a part."""
-    return scene.io.checkpoints / f"{part}_{stage}{'_constrained' if constrain else ''}.parquet"
+    return scene.io.checkpoints / f"{part}_{name}{'_constrained' if constrain else ''}.parquet"

@@ -17,10 +17,11 @@ from recops.evaluate.bounds import BOUND_RANKINGS, LEARNED, learned_shares
 from recops.evaluate.constrained import constrained_answers
 from recops.evaluate.curves import read_curves
 from recops.evaluate.details import describe
+from recops.evaluate.frozen_model import provenance, write_episodes
 from recops.evaluate.further import further_results, measure_further, write_further
 from recops.evaluate.injection import Effects, measure_injection, overall
 from recops.evaluate.latency import latency_metrics
-from recops.evaluate.measured import Scene, baseline_systems, measure, played
+from recops.evaluate.measured import Scene, baseline_systems, measure, played, with_frozen_model
 from recops.evaluate.page import Page, render_page
 from recops.evaluate.paired import MAIN_METRIC
 from recops.evaluate.sample_facts import sample_facts, shown_items, write_facts
@@ -39,7 +40,8 @@ class EvaluationReport:
     `systems` and `valid` hold the mean of every metric by system (`valid` is empty when no valid sample is played);
     `differences` holds what each paired difference in NDCG@10 shows, in a sentence; `injection` what the strongest
     attack does to each policy, empty where the suite is left out or nothing of a candidate's text is shown;
-    `further_candidates` the means by kind of negatives and system.
+    `further_candidates` the means by kind of negatives and system; `frozen_model` names the weights or the server of
+    the recipe's frozen model, empty without one.
     """
 
     num_samples: int
@@ -51,6 +53,7 @@ class EvaluationReport:
     differences: list[str]
     injection: dict[str, dict[str, float]]
     further_candidates: dict[str, dict[str, dict[str, float]]]
+    frozen_model: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def run_evaluation(io: StageIO, config: EvaluationConfig, *, seed: int, agent: A
         InputError: an input is missing or damaged, or the baselines lack a sample that the agents play.
     """
     scene = Scene.open(io, config, seed=seed, agent=agent)
-    comparison = measure(scene, "test", config.max_samples)
+    comparison = with_frozen_model(scene, measure(scene, "test", config.max_samples))
     further = measure_further(scene)
     effects = _injection(scene, comparison)
     _time_requests(scene, comparison)
@@ -145,13 +148,14 @@ def _write(scene: Scene, found: _Measured, metrics: dict[str, Any]) -> Evaluatio
     write_json(out / "details.json", details)
     write_tables(out, comparison, found.valid, metrics=metrics, curves=curves)
     write_further(out, found.further, further)
+    write_episodes(out, comparison)
     write_facts(out, facts, shown_items(comparison, store))
     page = Page(metrics, details, further, comparison, curves, config, num_ranked, seed)
     (out / PAGE).write_text(render_page(page, store), encoding="utf-8")
     scene.io.tracker.log_traces(page_traces(scene, page))
     # All of it: the next run of the recipe takes this artefact's place, and `recops compare` reads either.
     scene.io.tracker.log_folder(out)
-    return _report(metrics, details, further)
+    return _report(metrics, details, further, provenance(config.frozen_model))
 
 
 def _valid_metrics(scene: Scene, valid: Comparison | None) -> dict[str, Any]:
@@ -167,7 +171,10 @@ def _constrained(scene: Scene, valid: Comparison | None) -> dict[str, Any]:
         return {}
     tasks = ranking_tasks(scene.evidence.store, valid.sample_ids)
     is_constrained = scene.config.constrain_answers
-    other = {stage: played(scene, stage, "valid", tasks, constrain=not is_constrained) for stage in scene.folders}
+    other = {
+        stage: played(scene, stage, "valid", tasks, source=folder, constrain=not is_constrained)
+        for stage, folder in scene.folders.items()
+    }
     asked = {agent.name: agent.episodes for agent in valid.agents}
     return constrained_answers(*((other, asked) if is_constrained else (asked, other)))
 
@@ -187,7 +194,9 @@ def _learned(scene: Scene, comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _report(metrics: dict[str, Any], details: dict[str, Any], further: dict[str, Any]) -> EvaluationReport:
+def _report(
+    metrics: dict[str, Any], details: dict[str, Any], further: dict[str, Any], frozen_model: dict[str, str]
+) -> EvaluationReport:
     systems = _means(metrics["systems"])
     return EvaluationReport(
         num_samples=metrics["num_samples"],
@@ -199,6 +208,7 @@ def _report(metrics: dict[str, Any], details: dict[str, Any], further: dict[str,
         differences=[difference["reading"] for difference in details["differences"]],
         injection=metrics["injection"],
         further_candidates={negatives: _means(results["systems"]) for negatives, results in further.items()},
+        frozen_model=frozen_model,
     )
 
 

@@ -26,22 +26,26 @@ from recops.seeds import sub_seed
 
 @dataclass(frozen=True)
 class System:
-    """One way to rank: 0-based ranks of the target, shape (N,), and the episodes behind them (none for a baseline)."""
+    """One way to rank: 0-based ranks of the target, shape (N,), and the episodes behind them, if there are any.
+
+    A frozen model plays episodes as an agent does, and is a baseline: nothing here trained it.
+    """
 
     name: str
     ranks: NDArray[np.int64]
     episodes: tuple[Episode, ...]
+    is_frozen: bool = False
 
     @classmethod
-    def of_agent(cls, name: str, episodes: Sequence[Episode]) -> "System":
-        """Return an agent by its episodes; an invalid answer has an absent target."""
+    def of_agent(cls, name: str, episodes: Sequence[Episode], *, is_frozen: bool = False) -> "System":
+        """Return a system by its episodes; an invalid answer has an absent target."""
         ranks = [episode_rank(episode) for episode in episodes]
-        return cls(name, np.array(ranks, dtype=np.int64), tuple(episodes))
+        return cls(name, np.array(ranks, dtype=np.int64), tuple(episodes), is_frozen)
 
     @property
     def is_agent(self) -> bool:
-        """Whether the ranks come from played episodes."""
-        return bool(self.episodes)
+        """Whether the ranks come from episodes of a policy of ours."""
+        return bool(self.episodes) and not self.is_frozen
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,12 @@ class Comparison:
 
     @property
     def baselines(self) -> tuple[System, ...]:
-        """Systems without episodes."""
+        """What no stage here trained as an agent."""
         return tuple(system for system in self.systems if not system.is_agent)
 
     @property
     def agents(self) -> tuple[System, ...]:
-        """Systems with episodes."""
+        """Our policies."""
         return tuple(system for system in self.systems if system.is_agent)
 
 
@@ -80,9 +84,9 @@ def cut(ranks_N: NDArray[np.int64], num_ranked: int) -> NDArray[np.int64]:
 def metrics_by_system(
     comparison: Comparison, config: EvaluationConfig, num_ranked: int, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Return every metric with its interval per system, and for agents what their episodes show.
+    """Return every metric with its interval per system, and what episodes show where there are any.
 
-    Agents also have `invalid_answers`, `calls_per_episode` and, where an answer is valid, `copies_one_tool`.
+    These have `invalid_answers`, `calls_per_episode` and, where an answer is valid, `copies_one_tool`.
     """
     everything = np.ones(len(comparison.sample_ids), dtype=np.bool_)
     tables = tables_by_system(comparison, everything, config, seed)

@@ -1,15 +1,10 @@
 import json
-import os
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from recops.agent.endpoint_client import EndpointClient, EndpointError, wire_messages
 from recops.agent.endpoint_policy import EndpointPolicy
@@ -22,6 +17,7 @@ from recops.records import AnswerError, Episode, Task
 from recops.tools.toolbox import Toolbox
 from recops.train.models import save_policy
 from tests.recops.agent.chat_server import ChatServer, Response, chat_server, completion
+from tests.recops.agent.served_policy import served_policy
 from tests.recops.agent.world import AGENT, all_tasks, changed
 
 GOOD = completion("I know enough.\nAnswer: A B C D")
@@ -215,38 +211,10 @@ def test_what_an_endpoint_cannot_do_is_refused(toolbox: Toolbox) -> None:
 
 @pytest.fixture(scope="module")
 def served(policy: LocalPolicy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """`transformers serve` in a process of its own, pinned to the tiny policy's folder."""
     folder = tmp_path_factory.mktemp("served")
     save_policy(policy.model, policy.tokenizer, folder, max_new_tokens=AGENT.max_completion_tokens)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    program = Path(sys.executable).with_name("transformers")
-    arguments = ["serve", str(folder), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [str(program), *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait(process, f"{url}/health")
-        yield f"{url}/v1", folder
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def _wait(process: subprocess.Popen[str], url: str) -> None:
-    for _ in range(240):
-        if process.poll() is not None:
-            assert process.stdout is not None
-            pytest.fail(f"transformers serve ended: {process.stdout.read()[-2000:]}")
-        try:
-            if requests.get(url, timeout=1).ok:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.5)
-    pytest.fail("transformers serve did not start in two minutes")
+    with served_policy(folder) as url:
+        yield url, folder
 
 
 @pytest.mark.slow

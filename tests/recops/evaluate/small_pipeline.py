@@ -52,6 +52,7 @@ CONFIG = EvaluationConfig(
     constrain_answers=False,
     num_timed_requests=0,
     further_candidates=("popularity",),
+    frozen_model=None,
     references=("random",),
     injection=None,
     bootstrap_draws=1000,
