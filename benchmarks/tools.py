@@ -7,9 +7,11 @@ nobody has asked about, one thread, after `prepare`, as the rollout does; then a
 import argparse
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +42,12 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=1_000_000)
     parser.add_argument("--calls", type=int, default=2_000, help="of each tool")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--turn-ms", type=float, help="how often threads take turns; as in every process of recops")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/recops-benchmark-tools"))
     arguments = parser.parse_args()
     environment.prepare()
+    if arguments.turn_ms is not None:
+        sys.setswitchinterval(arguments.turn_ms / 1000)
     root = arguments.folder / f"{arguments.items}-{arguments.users}"
     folders = (root / "splits", root / "sasrec")
     if not root.is_dir():
@@ -130,18 +135,25 @@ def timed(toolbox: Toolbox, tasks: list[Task], threads: int) -> None:
     """
     torch.set_num_threads(1)
     heads = ["p50 ms", "p99 ms", "p50 ms, processor", "p99 ms, processor", f"p50 ms, {threads} threads"]
-    heads.append(f"p99 ms, {threads} threads")
+    heads += [f"p99 ms, {threads} threads", f"calls/s, {threads} threads"]
     print(f"| tool | {' | '.join(heads)} |\n|---|{'---:|' * len(heads)}")
     with threadpool_limits(1):
         for name in (*(one for one in SUITES["all"] if one not in NEIGHBOURS), *NEIGHBOURS):
             questions = [(task, name, _arguments(name, toolbox, task)) for task in tasks]
-            alone = np.asarray([_milliseconds(toolbox, *question) for question in questions])
+            alone = _of_each(toolbox, questions)
             toolbox._answers.clear()
+            started = time.perf_counter()
             with ThreadPoolExecutor(threads) as pool:
-                shared = np.asarray(list(pool.map(lambda question: _milliseconds(toolbox, *question), questions)))
+                parts = pool.map(partial(_of_each, toolbox), [questions[one::threads] for one in range(threads)])
+                shared = np.concatenate(list(parts))
+            rate = len(questions) / (time.perf_counter() - started)
             toolbox._answers.clear()
             values = [np.percentile(one, at) for one in (*alone.T, shared[:, 0]) for at in (50, 99)]
-            print(f"| `{name}` | {' | '.join(f'{value:.3f}' for value in values)} |", flush=True)
+            print(f"| `{name}` | {' | '.join(f'{value:.3f}' for value in values)} | {rate:,.0f} |", flush=True)
+
+
+def _of_each(toolbox: Toolbox, questions: list[tuple[Task, str, dict[str, Any]]]) -> np.ndarray:
+    return np.asarray([_milliseconds(toolbox, *question) for question in questions])
 
 
 def _milliseconds(toolbox: Toolbox, task: Task, name: str, arguments: dict[str, Any]) -> tuple[float, float]:
