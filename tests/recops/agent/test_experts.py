@@ -2,6 +2,7 @@ import dataclasses
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,8 @@ from recops.agent.local_policy import LocalPolicy
 from recops.agent.prompts import task_messages, tool_schemas
 from recops.agent.script import Script, scripted_episode
 from recops.artifacts import read_json, write_manifest
-from recops.config.policy import ExpertEpisodesConfig
+from recops.config.endpoint import EndpointConfig
+from recops.config.policy import EndpointExpertConfig, ExpertEpisodesConfig
 from recops.errors import InputError
 from recops.paths import Layout
 from recops.records import Answer, AnswerError, Call, Episode, Task
@@ -23,6 +25,7 @@ from recops.stage_io import StageIO
 from recops.tools.habits import read_habits
 from recops.tools.toolbox import Toolbox
 from recops.train.models import save_policy
+from tests.recops.agent.chat_server import Response, chat_server, completion
 from tests.recops.agent.world import AGENT, alike, all_tasks, changed, write_world
 from tests.recops.evaluate.small_pipeline import RecordingTracker
 
@@ -186,6 +189,40 @@ def test_the_stage_writes_episodes_that_can_be_trained_on_and_counts_the_others(
     assert again == report
     files = ("episodes.parquet", "rejected.json", "tools.json", "fusion.json")
     assert all((out / name).read_bytes() == (tmp_path / "b" / "out" / name).read_bytes() for name in files)
+
+
+def test_a_stronger_model_teaches_through_its_endpoint(tmp_path: Path, policy: LocalPolicy) -> None:
+    """It asks for one order and copies it; now and then it says nothing, or its server does."""
+
+    def answer(body: dict[str, Any], _: int) -> Response:
+        last, chance = body["messages"][-1], body["seed"] % 5
+        if chance == 0:
+            return Response(503, "loading")
+        if last["role"] == "tool":
+            named = " ".join(last["content"].replace("Order:", "").replace("Unknown:", "").split())
+            count = AGENT.num_ranked if "Rank the" in body["messages"][1]["content"] else 1
+            return completion(f"I know enough.\nAnswer: {' '.join(named.split()[:count])}")
+        return completion("I do not know.") if chance == 1 else completion("", ("rank_by_next_item", "{}"))
+
+    with chat_server(answer) as server:
+        settings = EndpointConfig(
+            url=server.url, model="m", api_key_variable=None, control_tokens=(), timeout_seconds=5.0, max_retries=0,
+            backoff_seconds=0.01, concurrency=4, max_failed_fraction=0.6,
+        )  # fmt: skip
+        teacher = EndpointExpertConfig(num_episodes=30, temperature=0.0, server=settings)
+        config = CONFIG.model_copy(update={"num_scripted": 0, "num_self_played": 0, "endpoint": teacher})
+        report = run_expert_episodes(stage(tmp_path, policy), config, seed=1, agent=AGENT)
+
+    rejected = report.rejected["endpoint"]
+    assert report.played["endpoint"] == 30
+    assert report.kept["endpoint"] + sum(rejected.values()) == 30
+    assert {"endpoint_failed", "no_answer"} < set(rejected)
+    rows = pl.read_parquet(tmp_path / "out" / "episodes.parquet")
+    assert set(rows["source"]) == {"endpoint"}
+    for row in rows.iter_rows(named=True):
+        [call] = [call for message in json.loads(row["messages"]) for call in message.get("tool_calls") or ()]
+        assert call["function"]["name"] == "rank_by_next_item"
+        assert row["num_completion_tokens"] > 10, "in tokens of the policy that is to learn"
 
 
 def test_a_stage_that_keeps_nothing_fails(tmp_path: Path, policy: LocalPolicy) -> None:
