@@ -4,7 +4,7 @@ from dagster import Definitions, PipesSubprocessClient, load_assets_from_modules
 
 from assets import checks, data, evaluation, policy, retrieval
 from assets.messages import WholeLineReader
-from jobs import alerts, retraining
+from jobs import alerts, champion, retraining
 from jobs.ablations import ablations
 from jobs.asset_jobs import ASSET_JOBS
 from jobs.promotion import promote
@@ -23,9 +23,15 @@ defs = Definitions(
         checks.check_answers,
         checks.check_injection,
     ],
-    jobs=[*ASSET_JOBS.values(), trial, ablations, promote],
+    jobs=[*ASSET_JOBS.values(), trial, ablations, promote, champion.measure_champion],
     schedules=[retraining.weekly_retraining],
-    sensors=[retraining.new_raw_data, retraining.retrain, alerts.failed_runs],
+    sensors=[
+        retraining.new_raw_data,
+        retraining.retrain,
+        champion.play_fresh_data,
+        champion.champion_drop,
+        alerts.failed_runs,
+    ],
     resources={"pipes": PIPES},
     # Two steps at once at most; those of the pool `training` one at a time (dagster.yaml).
     executor=multiprocess_executor.configured({"max_concurrent": 2}),

@@ -32,7 +32,8 @@ from recops.outdated import DATA, data_sha256, outdated_by_data
 from recops.paths import Layout, project_root
 from recops.stage import STAGE_NAMES
 
-_TRAINED = [AssetKey(name) for name in STAGE_NAMES if name not in DATA]
+TRAINED = [AssetKey(name) for name in STAGE_NAMES if name not in DATA]
+"""What is made from the data."""
 RETRAIN = "recops/retrain"
 """Tag of a run of `refresh_data` that is to be followed by training; its value says who asked."""
 
@@ -119,6 +120,6 @@ def retrain(context: RunStatusSensorContext) -> RunRequest | SkipReason:
     return RunRequest(
         run_key=run.run_id,
         partition_key=recipe,
-        asset_selection=_TRAINED,
+        asset_selection=TRAINED,
         tags={RETRAIN: run.tags[RETRAIN], "recops/refreshed_by": run.run_id},
     )

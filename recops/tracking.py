@@ -123,6 +123,12 @@ def run_that_made(root: Path, experiment: str, *, stage: str, fingerprint: str) 
     return str(runs[0].info.run_id) if runs else None
 
 
+def newest_run(root: Path, experiment: str, condition: str) -> Any | None:
+    """Return the newest finished run of an experiment that meets a condition in MLflow's language, None without one."""
+    runs = _runs(root, experiment, condition)
+    return runs[0] if runs else None
+
+
 def log_version(root: Path, run_id: str, lock_entry: Mapping[str, Any], *, lock: Path) -> None:
     """Attach dvc.lock and its entry for a finished run's stage, and tag the run with its output's hash."""
     client = open_client(root)

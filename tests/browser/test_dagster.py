@@ -4,8 +4,10 @@ import json
 import re
 
 import pytest
+from mlflow import MlflowClient
 from playwright.sync_api import Page, expect
 
+from recops.tracking import store_uri
 from tests.browser.conftest import Servers
 from tests.pipeline.project import RECIPE
 
@@ -62,6 +64,19 @@ def test_two_runs_are_compared_in_mlflow(page: Page, servers: Servers) -> None:
     expect(page.get_by_text("Comparing 2 Runs from 1 Experiment")).to_be_visible()
     for told in ("sft_checkpoint", "grpo_model", "agent.loop", "loss"):
         expect(page.get_by_text(told, exact=True).first).to_be_attached()
+
+
+def test_a_trace_of_an_episode_is_opened_from_the_run_of_its_evaluation(page: Page, servers: Servers) -> None:
+    client = MlflowClient(tracking_uri=store_uri(servers.project.root))
+    experiment = client.get_experiment_by_name(RECIPE)
+    assert experiment is not None
+    [run] = client.search_runs([experiment.experiment_id], filter_string="tags.stage = 'evaluation_reports'")
+    page.goto(f"{servers.mlflow}/#/experiments/{experiment.experiment_id}/runs/{run.info.run_id}/traces")
+    expect(page.get_by_text("8 of 8")).to_be_visible()  # two episodes of each of four policies
+    page.get_by_text(re.compile("^Rank the .* candidates")).first.click()
+    trace = page.get_by_role("dialog")
+    for told in ("turn", "System", "sample_id"):
+        expect(trace.get_by_text(told, exact=True).first).to_be_visible()
 
 
 def test_a_trial_is_started_from_the_launchpad_and_seen_on_its_asset(page: Page, servers: Servers) -> None:
