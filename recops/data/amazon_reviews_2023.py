@@ -55,13 +55,13 @@ def read_reviews(path: Path) -> Iterator[pl.DataFrame]:
     for rows in read_json_lines(path, Review):
         reviews = rows.records
         columns = {
-            "user_id": [review.user_id for review in reviews],
-            "item_id": [review.parent_asin for review in reviews],
-            "timestamp": [review.timestamp for review in reviews],
+            "user_id": pl.Series([review.user_id for review in reviews], dtype=pl.String),
+            "item_id": pl.Series([review.parent_asin for review in reviews], dtype=pl.String),
+            "timestamp": pl.Series([review.timestamp for review in reviews], dtype=pl.Int64),
             "rating": pl.Series([review.rating for review in reviews], dtype=pl.Float64),
             "row": rows.numbers,
         }
-        yield schema.with_blanks_absent(schema.in_schema(pl.DataFrame(columns), schema.INTERACTIONS))
+        yield schema.tidied(pl.DataFrame(columns), schema.INTERACTIONS)
 
 
 def read_meta(path: Path) -> Iterator[pl.DataFrame]:
@@ -72,8 +72,7 @@ def read_meta(path: Path) -> Iterator[pl.DataFrame]:
     """
     for rows in read_json_lines(path, Item):
         lines = [_item(record, number) for record, number in zip(rows.records, rows.numbers, strict=True)]
-        table = pl.DataFrame(lines, schema=schema.ITEMS, orient="row")
-        yield schema.with_blanks_absent(table)
+        yield schema.tidied(pl.DataFrame(lines, schema=schema.ITEMS, orient="row"), schema.ITEMS)
 
 
 def _item(item: Item, number: int) -> tuple[Any, ...]:

@@ -76,35 +76,35 @@ def _cleaned(raw: Path, config: ValidatedSplitsConfig, *, seed: int, beside: Exe
     screened_items, item_facts = screen_items(source["items"], config, seed=seed, beside=beside)
     listed = _numbered(item_facts.select("item_id", "row"), "item", start=1)
     screened, accepted = screen_interactions(source["interactions"], listed, config, seed=seed, beside=beside)
-    coded, users = _with_coded_users(accepted)
-    del accepted  # its ids are the largest table of all
-    distinct = drop_exact_repeats(coded)
+    distinct = drop_exact_repeats(accepted, user="user_id")
     inside = distinct.filter(in_window(config.window))
-    core = k_core(inside, min_per_user=config.min_interactions_per_user, min_per_item=config.min_interactions_per_item)
+    coded, users = _with_coded_users(_of_active_users(inside, config.min_interactions_per_user))
+    core = k_core(coded, min_per_user=config.min_interactions_per_user, min_per_item=config.min_interactions_per_item)
     core, users = _renumbered(core, users, "user", start=0)
     core, known = _renumbered(core, listed, "item", start=1)
     dropped = {
-        "exact_repeats": len(coded) - len(distinct),
+        "exact_repeats": len(accepted) - len(distinct),
         "interactions_outside_window": len(distinct) - len(inside),
         "interactions_outside_core": len(inside) - len(core),
         "items_outside_core": len(listed) - len(known),
     }
-    ordered = core.sort("user", "timestamp", maintain_order=True)
+    # One key after the other: a sort by both at once would first pack them into texts.
+    ordered = core.sort("timestamp", maintain_order=True).sort("user", maintain_order=True)
     return CleanTables(ordered, users, known, item_facts, dropped, {"interactions": screened, "items": screened_items})
 
 
-def drop_exact_repeats(interactions: pl.DataFrame) -> pl.DataFrame:
-    """Keep the first row of each (user, item, time).
+def drop_exact_repeats(interactions: pl.DataFrame, *, user: str = "user") -> pl.DataFrame:
+    """Keep the first row of each (user, item, time); `user` is the column that tells users apart.
 
     Repeats are clean-up, not quarantine: published data has them, and nothing is wrong with the row that stays. Few
     rows share a hash with another one, and only these are compared.
     """
-    what = interactions.select("user", "item", "timestamp")
+    what = interactions.select(user, "item", "timestamp")
     hashes = what.hash_rows()
     ordered = np.sort(hashes.to_numpy())
     shared = pl.Series(ordered[1:][ordered[1:] == ordered[:-1]])
     alike = what.with_row_index("place").filter(hashes.is_in(shared.implode()))
-    again = alike.filter(~alike.select(pl.struct("user", "item", "timestamp").is_first_distinct()).to_series())
+    again = alike.filter(~alike.select(pl.struct(what.columns).is_first_distinct()).to_series())
     keep = np.ones(len(interactions), dtype=np.bool_)
     keep[again["place"].to_numpy()] = False
     return interactions.filter(keep)
@@ -135,6 +135,16 @@ def k_core(interactions: pl.DataFrame, *, min_per_user: int, min_per_item: int) 
 
 def _frequent(codes: NDArray[np.int32], minimum: int) -> Mask:
     return np.asarray(np.bincount(codes)[codes] >= minimum) if len(codes) else np.zeros(0, dtype=np.bool_)
+
+
+def _of_active_users(interactions: pl.DataFrame, minimum: int) -> pl.DataFrame:
+    """Leave out most rows of users that no core can hold, before their ids are compared.
+
+    Users are told apart by a hash: two that share one count together, and both stay for the core to judge. Where none
+    would be left all stay, and the core says what is wrong.
+    """
+    active = interactions.filter(pl.len().over(pl.col("user_id").hash()) >= minimum)
+    return interactions if active.is_empty() else active
 
 
 def _with_coded_users(accepted: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

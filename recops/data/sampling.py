@@ -114,7 +114,7 @@ def _drawn(moments: Moments, count: int, *, odds: ItemOdds, taken: TakenItems) -
 
 def _keys(ids: pl.Series, codes_S: NDArray[np.int32]) -> Bits:
     """Return the key of each sample's id: shape (S,)."""
-    used = np.unique(codes_S)
+    used = np.flatnonzero(np.bincount(codes_S, minlength=len(ids)))
     keys = np.zeros(len(ids), dtype=np.uint64)
     keys[used] = text_keys(ids.gather(used).to_list())
     return keys[codes_S]

@@ -30,7 +30,11 @@ def in_schema(table: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     return table.select(pl.col(name).cast(kind) for name, kind in schema.items())
 
 
-def with_blanks_absent(table: pl.DataFrame) -> pl.DataFrame:
-    """Strip white space around every text; a text that is then empty is absent."""
-    text = pl.col(pl.String).str.strip_chars()
-    return table.with_columns(pl.when(text != "").then(text))
+def tidied(table: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """As `in_schema`, without white space around texts; a text that is then empty is absent."""
+    return table.select(_text(name) if kind == pl.String else pl.col(name).cast(kind) for name, kind in schema.items())
+
+
+def _text(name: str) -> pl.Expr:
+    text = pl.col(name).str.strip_chars()
+    return pl.when(text != "").then(text).alias(name)

@@ -123,7 +123,7 @@ def _screen(
     whole = judged.select(*dict.fromkeys(("row", "reason", *columns))).collect(engine="streaming")
     quarantine = rejected_rows(table, source, whole.filter(pl.col("reason").is_not_null()).select("row", "reason"))
     check_share(table, quarantine, len(whole), rules=rules, limit=config.max_quarantine_fraction)
-    accepted = whole.filter(pl.col("reason").is_null()).select(columns)
+    accepted = whole.select(columns).filter(whole["reason"].is_null())
     sample, seen = _sampled(table, judged, whole["row"], config, seed)
     judging = beside.submit(_cross_examine, table, sample, seen, rules)
     return ScreenedTable(quarantine, len(whole), _count_warnings(accepted, rules), judging), accepted

@@ -105,7 +105,8 @@ def _report(kind: str, source: _Source, hashes: dict[str, str], out: Path) -> Ra
     counts = _only_row(
         interactions.select(
             pl.len().alias("rows"),
-            pl.col("user_id").n_unique().alias("users"),
+            # By 64-bit hashes: that two of ten million users share one happens in one file of 370,000.
+            pl.col("user_id").hash().n_unique().alias("users"),
             pl.col("timestamp").min().alias("first"),
             pl.col("timestamp").max().alias("last"),
         )

@@ -1,5 +1,6 @@
 """Stage `validated_splits`: accepted rows, indices, four time slices, samples with frozen candidates, quarantine."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -73,11 +74,13 @@ def run_validated_splits(io: StageIO, config: ValidatedSplitsConfig, *, seed: in
         config=config.candidates,
         seed=seed,
     )
-    slices = slice_facts(interactions, samples)
-    suites = {f"{name}_rows": table.suite for name, table in clean.screened.items()}
-    suites |= judge_tables(clean, interactions, samples, slices=slices, config=config, seed=seed)
-    report = _report(clean, samples, slices, {**clean.dropped, **dropped}, suites, config.candidates)
-    _write_tables(io.out, raw, clean, interactions, samples)
+    with ThreadPoolExecutor(1, "write") as beside:
+        writing = beside.submit(_write_tables, io.out, raw, clean, interactions, samples)
+        slices = slice_facts(interactions, samples)
+        suites = {f"{name}_rows": table.suite for name, table in clean.screened.items()}
+        suites |= judge_tables(clean, interactions, samples, slices=slices, config=config, seed=seed)
+        report = _report(clean, samples, slices, {**clean.dropped, **dropped}, suites, config.candidates)
+        writing.result()
     _write_facts(io.out, slices, suites, report, config)
     categories = pl.scan_parquet(io.out / "items.parquet").select("item", "category").collect()
     write_json(io.out / PROFILE, profile(interactions, categories))
@@ -147,7 +150,8 @@ def _write_tables(out: Path, raw: Path, clean: CleanTables, interactions: pl.Dat
     samples.write_parquet(out / "samples.parquet")
     described = pl.scan_parquet(raw / "items.parquet").drop("item_id")
     items = clean.items.lazy().join(described, on="row", how="left").drop("row").sort("item")
-    items.sink_parquet(out / "items.parquet")
+    # In one piece: a sink would write each part as it comes, and the bytes would tell of the order of the threads.
+    items.collect(engine="streaming").rechunk().write_parquet(out / "items.parquet")
     users, truth = clean.users, raw / "truth.parquet"
     if truth.is_file():
         kinds = pl.read_parquet(truth, columns=["user_id", "kind"])

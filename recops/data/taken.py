@@ -4,6 +4,7 @@ N interaction rows (sorted by user, time, order in the file), P different (user,
 """
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
@@ -22,10 +23,12 @@ class TakenItems:
     def __init__(self, users_N: NDArray[np.int32], items_N: NDArray[np.int32], num_items: int) -> None:
         self._stride = num_items + 1
         keys_N = self._keys(users_N, items_N)
-        self._keys_P, self._first_rows_P = np.unique(keys_N, return_index=True)
+        self.is_first: NDArray[np.bool_] = pl.Series(keys_N).is_first_distinct().to_numpy()
+        first_rows_P = np.flatnonzero(self.is_first)
+        order_P = np.argsort(keys_N[first_rows_P])  # no two are equal: any sort will do
+        self._first_rows_P = first_rows_P[order_P]
+        self._keys_P = keys_N[self._first_rows_P]
         self._marks = _Marks(self._keys_P)
-        self.is_first: NDArray[np.bool_] = np.zeros(len(keys_N), dtype=np.bool_)
-        self.is_first[self._first_rows_P] = True
         self._num_first: Rows = np.append(0, np.cumsum(self.is_first, dtype=np.int64))  # (N + 1,)
 
     def holds(self, users: NDArray[np.int32], items: NDArray[np.int32], ends: Rows) -> NDArray[np.bool_]:
