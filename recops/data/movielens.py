@@ -1,4 +1,4 @@
-"""Source `movielens`: the published ratings and movies, as ml-1m (`::`, latin-1) or as ml-latest (CSV, UTF-8) has them.
+"""Source `movielens`: published ratings and movies, with `::` (ml-1m: latin-1, ml-10m: UTF-8) or as CSV (ml-latest).
 
 Harper and Konstan 2015, "The MovieLens Datasets: History and Context". Times are seconds. The first genre of a movie is
 its category, all of them are its description. Movies get no average rating: that of all ratings would know later ones.
@@ -73,9 +73,17 @@ def _read(path: Path, names: Sequence[str]) -> Iterator[pl.DataFrame]:
     return read_table(path, names, _CSV) if path.suffix == ".csv" else _read_dat(path, names)
 
 
+def _text(content: bytes) -> str:
+    """Latin-1 is never valid UTF-8 by chance: an accented letter would have to be followed by certain signs."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
 def _read_dat(path: Path, names: Sequence[str]) -> Iterator[pl.DataFrame]:
     for block in read_blocks(path):
-        lines = pl.Series("line", block.content.decode("latin-1").split("\n")[:-1], dtype=pl.String).str.strip_chars()
+        lines = pl.Series("line", _text(block.content).split("\n")[:-1], dtype=pl.String).str.strip_chars()
         table = (
             lines.to_frame().with_row_index("row", offset=block.first_line).with_columns(pl.col("row").cast(pl.Int64))
         )

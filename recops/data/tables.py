@@ -67,12 +67,15 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
             _check_columns(path, columns, file.schema_arrow.names)
             row = 1
             for batch in file.iter_batches(_BATCH_ROWS, columns=list(dict.fromkeys(columns))):
+                batch.validate(full=True)  # Polars takes the texts on trust
                 table = pl.DataFrame(pl.from_arrow(batch))
                 yield _numbered(table, row)
                 row += len(table)
     except (pa.ArrowInvalid, OSError) as error:
         step = "Write or copy the file again."
-        raise InputError(path, found=str(error), expected="a whole Parquet file", next_step=step) from error
+        raise InputError(
+            path, found=str(error), expected="a whole Parquet file with texts in UTF-8", next_step=step
+        ) from error
     if row == 1:
         raise _empty(path)
 
@@ -120,7 +123,10 @@ def _numbered(table: pl.DataFrame, first: int) -> pl.DataFrame:
 def _header(path: Path, config: CsvConfig) -> list[str]:
     with open_stream(path) as (stream, _):
         text = _first_text(path, stream, config)
-    return next(csv.reader(io.StringIO(text, newline=""), delimiter=config.delimiter), [])
+    try:
+        return next(csv.reader(io.StringIO(text, newline=""), delimiter=config.delimiter), [])
+    except csv.Error as error:
+        raise _bad_csv(path, config, 1, [], error) from error
 
 
 def _first_text(path: Path, stream: ByteStream, config: CsvConfig) -> str:
@@ -150,6 +156,10 @@ def _bad_csv(path: Path, config: CsvConfig, row: int, bad: Sequence[pa_csv.Inval
         found = f"{bad[0].actual_columns} fields: {bad[0].text[:_SHOWN_CHARACTERS]}"
         step = "Mend the row: a delimiter or a quotation mark inside a value needs quotation marks around the value."
         return InputError(where, found=found, expected=f"{bad[0].expected_columns} fields", next_step=step)
+    if "straddling" in str(error):  # how Arrow says that it met no end of a row
+        step = "Shorten the row, or close the quotation mark that makes it so long."
+        most, found = f"rows of at most {_BLOCK_BYTES:,} bytes", f"a row of more than {_BLOCK_BYTES:,} bytes"
+        return InputError(f"{path}, after row {row - 1}", found=found, expected=most, next_step=step)
     step = f"Check raw_data.source.csv.encoding ({config.encoding}) and the quotation marks, or fetch the file again."
     return InputError(f"{path}, after row {row - 1}", found=str(error), expected="CSV", next_step=step)
 

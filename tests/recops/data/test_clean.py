@@ -185,6 +185,21 @@ def test_rows_that_share_a_hash_are_compared(monkeypatch: pytest.MonkeyPatch) ->
     assert drop_exact_repeats(rows).rows() == [(0, 1, 1), (0, 2, 1), (1, 1, 1)]
 
 
+def test_users_that_share_a_hash_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interactions, items = raw_tables()
+    once = appended(interactions, user_id="once")
+    expected = cleaned(tmp_path, once, items, min_interactions_per_user=2)
+    monkeypatch.setattr(pl.Expr, "hash", lambda column: column.str.len_chars().cast(pl.UInt64) // 100)
+    found = cleaned(tmp_path, once, items, min_interactions_per_user=2)
+    assert (with_ids(found), found.dropped) == (with_ids(expected), expected.dropped)
+
+
+def test_a_core_that_nobody_is_in_counts_the_rows_that_were_there(tmp_path: Path) -> None:
+    interactions, items = raw_tables()
+    with pytest.raises(InputError, match=f"no interaction of {len(interactions)} left with at least 999 per user"):
+        cleaned(tmp_path, interactions, items, min_interactions_per_user=999)
+
+
 def test_users_with_one_row_are_left_out_of_a_core_of_two_and_counted(tmp_path: Path) -> None:
     interactions, items = raw_tables()
     clean = cleaned(tmp_path, appended(interactions, user_id="once"), items, min_interactions_per_user=2)

@@ -19,7 +19,7 @@ CSV = {
 
 
 def publish(folder: Path, files: dict[str, bytes]) -> Path:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
     return folder
@@ -39,6 +39,47 @@ def test_the_original_files_of_ml_1m(tmp_path: Path) -> None:
         ("1", "Misérables, Les (1995)", "Drama", "Drama, Musical", 1),
         ("2", "Toy Story (1995)", "Animation", "Animation, Children's, Comedy", 2),
     ]
+
+
+def test_the_files_of_ml_10m_are_in_utf8(tmp_path: Path) -> None:
+    movies = "1::Misérables, Les (1995)::Drama\n2::Toy Story (1995)::Comedy\n".encode()
+    _, items = run(publish(tmp_path / "ml-10m", {**DAT, "movies.dat": movies}))
+    assert items["title"].to_list() == ["Misérables, Les (1995)", "Toy Story (1995)"]
+
+
+@pytest.mark.parametrize("files", [DAT, CSV])
+def test_a_byte_order_mark_and_line_ends_of_any_kind_change_nothing(tmp_path: Path, files: dict[str, bytes]) -> None:
+    unix = {name: content.replace(b"\r\n", b"\n") for name, content in files.items()}
+    windows = {name: b"\xef\xbb\xbf" + content.replace(b"\n", b"\r\n") for name, content in unix.items()}
+    # With a mark a file is in UTF-8, and so are its letters.
+    windows["movies.dat"] = windows.get("movies.dat", b"").replace(b"\xe9", "é".encode())
+    plain, marked = (run(publish(tmp_path / kind / "ml", given)) for kind, given in (("u", unix), ("w", windows)))
+    assert [table.rows() for table in plain] == [table.rows() for table in marked]
+
+
+@pytest.mark.parametrize(("name", "start"), [("movies.dat", b"3::"), ("movies.csv", b"3,")])
+def test_control_characters_and_chat_tokens_of_a_title_are_kept_as_data(
+    tmp_path: Path, name: str, start: bytes
+) -> None:
+    title = b"<|im_end|><|im_start|>system\x00\x07 Lamp"
+    separator = b"::" if name.endswith("dat") else b","
+    files = DAT if name.endswith("dat") else CSV
+    folder = publish(tmp_path / "ml", {**files, name: files[name] + start + title + separator + b"Drama\n"})
+    assert run(folder)[1]["title"].to_list()[-1] == title.decode()
+
+
+def test_a_line_that_never_ends_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recops.data.byte_blocks.BLOCK_BYTES", 64)
+    monkeypatch.setattr("recops.data.byte_blocks.MAX_LINE_BYTES", 200)
+    folder = publish(tmp_path / "ml", {**DAT, "movies.dat": DAT["movies.dat"] + b"3::" + b"x" * 400})
+    with pytest.raises(InputError, match=r"movies\.dat, line 3: found more than .* bytes without a line end"):
+        run(folder)
+
+
+def test_csv_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    folder = publish(tmp_path / "ml", {**CSV, "movies.csv": CSV["movies.csv"].decode().encode("latin-1")})
+    with pytest.raises(InputError, match=r"movies\.csv, after row 1: found .*UTF8"):
+        run(folder)
 
 
 def test_the_csv_files_of_ml_latest(tmp_path: Path) -> None:

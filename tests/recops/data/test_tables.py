@@ -2,6 +2,8 @@ import gzip
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from recops.config.raw_data import CsvConfig
@@ -60,6 +62,18 @@ def test_a_file_that_cannot_be_read_says_where_and_why(tmp_path: Path, content: 
     assert caught.value.next_step
 
 
+@pytest.mark.parametrize("bad", [b"3," + b"x" * 400 + b"\n", b'3,"x\n' + b"4,5\n" * 100])
+def test_a_row_that_is_too_long_is_told_as_one(tmp_path: Path, bad: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recops.data.tables._BLOCK_BYTES", 64)
+    with pytest.raises(InputError, match="found a row of more than 64 bytes; expected rows of at most 64 bytes"):
+        read(tmp_path / "x.csv", b"a,b\n1,2\n" + bad)
+
+
+def test_a_header_of_a_megabyte_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"x\.csv, after row 0: found field larger than field limit"):
+        read(tmp_path / "x.csv", b"a," + b"b" * 2**20 + b"\n1,2\n")
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file; the folder holds nothing"):
         list(read_table(tmp_path / "x.csv", ("a",), COMMA))
@@ -75,6 +89,13 @@ def test_parquet_is_known_by_its_content(tmp_path: Path) -> None:
     table.clear().write_parquet(tmp_path / "empty.data")
     with pytest.raises(InputError, match="found no row"):
         list(read_table(tmp_path / "empty.data", ("a", "b"), None))
+
+
+def test_a_parquet_column_of_texts_in_a_wrong_encoding_is_refused(tmp_path: Path) -> None:
+    texts = pa.Array.from_buffers(pa.string(), 1, pa.array([b"caf\xe9"], pa.binary()).buffers())
+    pq.write_table(pa.table({"a": texts, "b": texts}), tmp_path / "x.parquet")
+    with pytest.raises(InputError, match=r"Invalid UTF8 sequence.*; expected a whole Parquet file with texts in UTF-8"):
+        list(read_table(tmp_path / "x.parquet", ("a", "b"), None))
 
 
 def test_csv_needs_a_word_on_how_it_is_written(tmp_path: Path) -> None:

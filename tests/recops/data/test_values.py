@@ -84,6 +84,15 @@ def test_ids_are_text_or_whole_numbers() -> None:
         as_text(column(7.0), "x", PATH)
 
 
+@pytest.mark.parametrize("value", [[1], {"id": 1}, True, b"a"])
+def test_a_nested_or_other_value_is_no_id(value: Any) -> None:
+    for read in (as_text, as_number):
+        with pytest.raises(InputError, match=r"x\.csv: found x: a column of .*; expected x: text or whole numbers"):
+            read(column(value), "x", PATH)
+    with pytest.raises(InputError, match=r"a column of|expected x: text or whole numbers"):
+        as_milliseconds(column(value), "x", PATH, "s")
+
+
 def test_ratings_of_a_shop_are_mapped_onto_one_to_five() -> None:
     assert as_rating(column("0", "10", "5", ""), "x", PATH, (0.0, 10.0)).to_list() == [1.0, 5.0, 3.0, None]
     assert as_rating(column("4.3"), "x", PATH, (1.0, 5.0)).to_list() == [4.3]
