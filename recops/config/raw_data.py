@@ -61,6 +61,8 @@ class CsvConfig(Section):
             codecs.lookup(self.encoding)
         except LookupError as error:
             raise ValueError(str(error)) from error
+        if b"\n,".decode(self.encoding, errors="replace") != "\n,":
+            raise ValueError(f"{self.encoding} has no line ends of one byte; convert the files: iconv -t UTF-8")
         return self
 
 

@@ -24,8 +24,11 @@ _SHOWN_CHARACTERS = 120
 _FIRST_BYTES = 2**20
 
 
-class _QuoteCount:
-    """A stream that counts quotation marks: after an odd number, one opened a value that swallowed what followed."""
+class _CsvBytes:
+    """A stream that counts quotation marks: after an odd number, one opened a value that swallowed what followed.
+
+    NUL comes as the control character SUB (0x1A): Arrow overlooks delimiters up to seven bytes behind a NUL.
+    """
 
     closed = False
 
@@ -35,7 +38,7 @@ class _QuoteCount:
     def read(self, size: int) -> bytes:
         content = self._stream.read(size)
         self.marks += content.count(b'"')
-        return content
+        return content.replace(b"\0", b"\x1a")
 
     def close(self) -> None:
         self.closed = True
@@ -91,7 +94,7 @@ def _read_csv(path: Path, columns: Sequence[str], config: CsvConfig) -> Iterator
 
     try:
         with open_stream(path) as (stream, meter):
-            counting = _QuoteCount(stream)
+            counting = _CsvBytes(stream)
             batches = pa_csv.open_csv(
                 pa.PythonFile(counting, "r"),
                 read_options=pa_csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES, encoding=config.encoding),
@@ -137,7 +140,7 @@ def _first_text(path: Path, stream: ByteStream, config: CsvConfig) -> str:
     if not start.strip():
         raise _empty(path)
     first_line = start.partition(b"\n")[0]
-    return first_line.decode(config.encoding, errors="replace").removeprefix("\ufeff").rstrip("\r")
+    return first_line.decode(config.encoding, errors="replace").removeprefix("\ufeff")
 
 
 def _check_columns(path: Path, columns: Sequence[str], present: Sequence[str]) -> None:

@@ -58,6 +58,8 @@ def test_blank_texts_are_absent(tmp_path: Path) -> None:
         ("timestamp", 1.5e12),
         ("timestamp", 10**30),
         ("user_id", 7),
+        ("parent_asin", {"id": "B1"}),
+        ("rating", [5]),
     ],
 )
 def test_a_review_value_of_the_wrong_type_is_named_by_line_and_key(tmp_path: Path, key: str, value: Any) -> None:

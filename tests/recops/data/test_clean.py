@@ -192,6 +192,7 @@ def test_users_that_share_a_hash_are_told_apart(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(pl.Expr, "hash", lambda column: column.str.len_chars().cast(pl.UInt64) // 100)
     found = cleaned(tmp_path, once, items, min_interactions_per_user=2)
     assert (with_ids(found), found.dropped) == (with_ids(expected), expected.dropped)
+    assert len(found.users) == interactions["user_id"].n_unique()
 
 
 def test_a_core_that_nobody_is_in_counts_the_rows_that_were_there(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from recops.config.raw_data import CsvConfig
 from recops.data.tables import read_table
@@ -25,12 +26,20 @@ def read(path: Path, content: bytes, config: CsvConfig | None = COMMA) -> list[t
         (b"\xef\xbb\xbfa,b\r\n1,2\r\n3,\r\n", [("1", "2", 2), ("3", "", 3)]),
         (b'"b",x,"a"\n"say ""hi""",0,"1,5"\n', [("1,5", 'say "hi"', 2)]),
         (b'a,b\n1,"x\ny"\n2,z', [("1", "x\ny", 2), ("2", "z", 3)]),
-        (b"a,b\n1,x\x00y\x07\n", [("1", "x\x00y\x07", 2)]),
+        (b"a,b\n1,x\x00y\x07\n", [("1", "x\x1ay\x07", 2)]),
         (gzip.compress(b"a,b\n1,2\n"), [("1", "2", 2)]),
     ],
 )
 def test_csv_is_read_by_the_names_of_its_header(tmp_path: Path, content: bytes, rows: list[object]) -> None:
     assert read(tmp_path / "x.csv", content) == rows
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_nul_hides_no_delimiter_behind_it(tmp_path: Path, end: bytes) -> None:
+    rows = [b"%d,%s" % (number, b"x" * 40) for number in range(2000)]
+    rows[1000:1000] = [b"a" * place + b"\0b,y" for place in range(40)]
+    found = read(tmp_path / "x.csv", end.join([b"a,b", *rows, b""]))
+    assert [row[:2] for row in found[1000:1040]] == [("a" * place + "\x1ab", "y") for place in range(40)]
 
 
 def test_another_delimiter_and_encoding(tmp_path: Path) -> None:
@@ -72,6 +81,12 @@ def test_a_row_that_is_too_long_is_told_as_one(tmp_path: Path, bad: bytes, monke
 def test_a_header_of_a_megabyte_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"x\.csv, after row 0: found field larger than field limit"):
         read(tmp_path / "x.csv", b"a," + b"b" * 2**20 + b"\n1,2\n")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_an_encoding_of_several_bytes_per_sign_is_refused_with_what_to_do(encoding: str) -> None:
+    with pytest.raises(ValidationError, match=f"{encoding} has no line ends of one byte; convert the files"):
+        CsvConfig(delimiter=",", encoding=encoding)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
