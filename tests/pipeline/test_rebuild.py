@@ -69,7 +69,9 @@ def test_without_the_remotes_files_it_says_so_and_computes_when_asked(finished: 
 
 
 def test_a_trial_is_made_again_with_its_overrides(finished: FinishedRun, tmp_path: Path) -> None:
-    project, key = finished.project, "validated_splits.candidates.num_candidates"
+    # In a copy: other tests count the runs and folders of the project that they share.
+    project, key = Project(tmp_path / "checkout"), "validated_splits.candidates.num_candidates"
+    shutil.copytree(finished.project.root, project.root, symlinks=True)
     trial = ("try", "--recipe", RECIPE, "--set", f"{key}=5", "--through", "validated_splits")
     project.run("python", "-m", "recops.cli", *trial)
     folder = tmp_path / "again"
