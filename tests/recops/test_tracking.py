@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -97,9 +98,9 @@ def test_a_run_gets_the_entry_of_dvcs_lock_and_its_link(root: Path) -> None:
 
 
 def test_processes_that_start_side_by_side_share_one_experiment(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(2) as pool:
-        found = pool.starmap(prepare_store, [(tmp_path, "tiny")] * 2)
+    # No `Pool`: that one ends its processes with SIGTERM, which they ignore where a library made this process do so.
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        found = list(pool.map(prepare_store, [tmp_path] * 2, ["tiny"] * 2))
     assert len(set(found)) == 1
 
 
