@@ -36,15 +36,23 @@ def read_leave_one_out(folder: Path, max_length: int) -> LeaveOneOut:
     fitted_T = np.ones(len(rows), dtype=np.bool_)
     fitted_T[last_U] = fitted_T[last_U - 1] = False
     fit = rows.select(fitted_T)
-    valid, test = (_held_out(rows, starts_U[:-1], last_U - back, max_length) for back in (1, 0))
+    valid, test = (_held_out(rows, fit.known_items(), starts_U[:-1], last_U - back, max_length) for back in (1, 0))
     return LeaveOneOut(fit, valid, test)
 
 
-def _held_out(rows: FitRows, starts_U: NDArray[np.int64], targets_U: NDArray[np.int64], max_length: int) -> HeldOut:
-    before_U = targets_U - starts_U
-    lengths_U = np.minimum(before_U, max_length)
-    histories = Sequences(rows.items, targets_U - lengths_U, lengths_U)
-    return HeldOut(rows.items[targets_U], histories, Sequences(rows.items, starts_U, before_U))
+def _held_out(
+    rows: FitRows,
+    is_known_I: NDArray[np.bool_],
+    starts_U: NDArray[np.int64],
+    targets_U: NDArray[np.int64],
+    max_length: int,
+) -> HeldOut:
+    """Histories leave out items that nothing was fitted on, as `retrieval.sasrec.encode_histories` does."""
+    known_T = is_known_I[rows.items]
+    known_before_T = np.cumsum(known_T, dtype=np.int64) - known_T
+    lengths_U = np.minimum(known_before_T[targets_U] - known_before_T[starts_U], max_length)
+    histories = Sequences(rows.items[known_T], known_before_T[targets_U] - lengths_U, lengths_U)
+    return HeldOut(rows.items[targets_U], histories, Sequences(rows.items, starts_U, targets_U - starts_U))
 
 
 def _read_rows(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

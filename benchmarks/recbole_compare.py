@@ -5,20 +5,16 @@ interpreter of an environment with RecBole (see `benchmarks/recbole_sasrec.py`).
 """
 
 import argparse
-import subprocess
-import tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from benchmarks.leave_one_out import LeaveOneOut, read_leave_one_out
-from benchmarks.sasrec_curve import deterministic, fit_curve
+from benchmarks.leave_one_out import read_leave_one_out
+from benchmarks.recbole_fit import fit_recbole
+from benchmarks.sasrec_curve import Curve, deterministic, fit_curve
 from recops.config.sasrec_embeddings import SasrecConfig
-from recops.metrics import hit_rate_at_k, ndcg_at_k
-from recops.retrieval.ranking import ranks_of_states
 
-MAX_LENGTH, MAX_EPOCHS = 10, 20
+MAX_LENGTH, MAX_EPOCHS, PATIENCE = 10, 40, 5
 SETTINGS = {
     "width": 64,
     "num_layers": 2,
@@ -32,10 +28,23 @@ SETTINGS = {
     "weight_decay": 0.0,
     "average_decay": 0.0,
     "max_epochs": MAX_EPOCHS,
-    "patience_epochs": 3,
+    "patience_epochs": PATIENCE,
     "exact_search_max_users": 100_000,
 }
-"""As in `recbole_sasrec.settings`; its batch of 512 prefixes is about 128 sequences."""
+RECBOLE_SETTINGS = {
+    "MAX_ITEM_LIST_LENGTH": MAX_LENGTH,
+    "hidden_size": 64,
+    "inner_size": 256,
+    "n_layers": 2,
+    "n_heads": 2,
+    "hidden_dropout_prob": 0.5,
+    "attn_dropout_prob": 0.5,
+    "learning_rate": 0.002,
+    "train_batch_size": 512,
+    "epochs": MAX_EPOCHS,
+    "stopping_step": PATIENCE,
+}
+"""The same in RecBole's names; 512 of its prefixes are about 128 sequences."""
 
 
 def main() -> None:
@@ -47,46 +56,30 @@ def main() -> None:
     deterministic(num_threads=2)
     data = read_leave_one_out(asked.data, MAX_LENGTH)
     config = SasrecConfig.model_validate(SETTINGS)
-    lines = ["| System | Seed | Seconds | Valid NDCG@10 | Test NDCG@10 | Test HR@10 |", "|---|---|---|---|---|---|"]
-    tests: dict[str, list[float]] = {"recops": [], "RecBole 1.2.1": []}
+    curves: dict[str, list[Curve]] = {"recops": [], "RecBole 1.2.1": []}
     for seed in asked.seeds:
-        curve = fit_curve(data, config, seed)
-        ours = (curve.points[-1]["seconds"], *(curve.best[name] for name in ("valid_ndcg", "test_ndcg", "test_hr")))
-        theirs = run_recbole(asked.recbole, data, seed)
-        for name, (seconds, valid, test, hit) in (("recops", ours), ("RecBole 1.2.1", theirs)):
-            tests[name].append(test)
-            lines.append(f"| {name} | {seed} | {seconds:.0f} | {valid:.4f} | {test:.4f} | {hit:.4f} |")
-            print(lines[-1], flush=True)
-    for name, values in tests.items():
-        spread = f"{np.mean(values):.4f} ({min(values):.4f} to {max(values):.4f})"
-        lines.append(f"| {name} | all | | | {spread} | |")
-    print("\n".join(lines))
+        curves["recops"].append(fit_curve(data, config, seed))
+        curves["RecBole 1.2.1"].append(
+            fit_recbole(asked.recbole, data, seed, settings=RECBOLE_SETTINGS, minutes=float("inf"))
+        )
+    print(table(curves))
 
 
-def run_recbole(python: Path, data: LeaveOneOut, seed: int) -> tuple[float, float, float, float]:
-    """Fit RecBole's and return seconds, valid NDCG@10, test NDCG@10 and test HR@10 by our evaluation."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_atomic_file(Path(folder), data)
-        script = Path(__file__).with_name("recbole_sasrec.py")
-        limits = ["--max-length", str(MAX_LENGTH), "--epochs", str(MAX_EPOCHS)]
-        subprocess.run([python, script, folder, "--seed", str(seed), *limits], check=True, cwd=folder)
-        written = np.load(Path(folder) / f"recbole_{seed}.npz")
-        embeddings, known = torch.from_numpy(written["embeddings"]), torch.from_numpy(data.fit.known_items())
-        valid = ranks_of_states(written["valid"], embeddings, known, data.valid)
-        test = ranks_of_states(written["test"], embeddings, known, data.test)
-        seconds = float(written["seconds"])
-    hit = float(hit_rate_at_k(test, 10).mean())
-    return seconds, float(ndcg_at_k(valid, 10).mean()), float(ndcg_at_k(test, 10).mean()), hit
-
-
-def write_atomic_file(folder: Path, data: LeaveOneOut) -> None:
-    """Write RecBole's `rows/rows.inter`: everything of each user, the place in the sequence as the time."""
-    (folder / "rows").mkdir()
-    with (folder / "rows" / "rows.inter").open("w", encoding="utf-8") as file:
-        file.write("user_id:token\titem_id:token\ttimestamp:float\n")
-        for user, (start, length) in enumerate(zip(data.test.seen.starts, data.test.seen.lengths, strict=True)):
-            items = [*data.test.seen.items[start : start + length], data.test.targets[user]]
-            file.writelines(f"{user}\t{item}\t{place}\n" for place, item in enumerate(items))
+def table(curves: dict[str, list[Curve]]) -> str:
+    """Return a row per fit, then mean and range of each side, as Markdown."""
+    lines = [
+        "| System | Seed | Best epoch | Seconds, whole fit | Valid NDCG@10 | Test NDCG@10 | Test HR@10 |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, fits in curves.items():
+        for fit in fits:
+            values = " | ".join(f"{fit.best[key]:.4f}" for key in ("valid_ndcg", "test_ndcg", "test_hr"))
+            lines.append(f"| {name} | {fit.seed} | {fit.best['epoch']} | {fit.points[-1]['seconds']:.0f} | {values} |")
+    for name, fits in curves.items():
+        tests = [fit.best["test_ndcg"] for fit in fits]
+        spread = f"{np.mean(tests):.4f} ({min(tests):.4f} to {max(tests):.4f})"
+        lines.append(f"| {name} | all | | | | {spread} | |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
