@@ -7,26 +7,23 @@ from dagster_pipes import PipesContext
 
 from assets.child_process import run_reported
 from recops.paths import project_root
-from recops.studies.plan import load_study, study_folder
+from recops.studies.page import write_page
+from recops.studies.plan import load_study
 from recops.studies.sitting import measure, wanted_cells
-from recops.studies.table import study_page
 
 
 def run(pipes: PipesContext) -> None:
     """Measure the cells that have no file, then write the page and report it."""
     root, name = project_root(), str(pipes.get_extra("study"))
-    study, folder = load_study(root / "studies" / f"{name}.yaml"), study_folder(root, name)
+    study = load_study(root / "studies" / f"{name}.yaml")
     wanted = wanted_cells(study, recipe=pipes.get_extra("recipe"))
     outcomes: Counter[str] = Counter()
     for number, (cell, outcome) in enumerate(measure(root, study, wanted, minutes=pipes.get_extra("minutes")), start=1):
         pipes.log.info(f"{number}/{len(wanted)} {cell.file}: {outcome}")
         outcomes[outcome] += 1
-    file = folder.with_suffix(".md")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    page = study_page(study, folder)
-    file.write_text(page, encoding="utf-8")
+    page, tables = write_page(root, study)
     told = {"measured": outcomes["measured"], "left": outcomes["not begun"]}
-    pipes.report_custom_message({"page": page, "file": str(file), **told})
+    pipes.report_custom_message({"page": tables, "file": str(page), **told})
 
 
 if __name__ == "__main__":

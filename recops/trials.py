@@ -5,10 +5,10 @@ trial reads that; where an earlier trial made it, that; else the stage runs and 
 recorded in DVC: `dvc.lock` would name the recipe's value beside a model trained with another.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from recops.artifacts import MANIFEST, content_sha256, read_json, verify
 from recops.config.overrides import overridden
@@ -36,8 +36,36 @@ class TrialStage:
     origin: str
 
 
+Skippable = Literal["sft_checkpoint", "grpo_model"]
+"""Stages that a trial may leave out: who reads their policy then reads that of the stage before."""
+
+_BEFORE: dict[StageName, StageName] = {"sft_checkpoint": "base_policy", "grpo_model": "sft_checkpoint"}
+
+
+@dataclass(frozen=True)
+class Late:
+    """Values that hold from a stage on; all stages before it, in the order of `STAGE_NAMES`, are the recipe's.
+
+    A policy is then made as ever and goes on under other conditions: with fewer tools, for another reward.
+    """
+
+    since: StageName
+    overrides: Mapping[str, Any]
+
+    def holds_for(self, name: StageName) -> bool:
+        """Whether a stage is run with these values."""
+        return STAGE_NAMES.index(name) >= STAGE_NAMES.index(self.since)
+
+
 def run_trial(
-    root: Path, recipe_name: str, overrides: Mapping[str, Any], *, through: StageName, tags: Mapping[str, str]
+    root: Path,
+    recipe_name: str,
+    overrides: Mapping[str, Any],
+    *,
+    through: StageName,
+    tags: Mapping[str, str],
+    late: Late | None = None,
+    skipped: Collection[Skippable] = (),
 ) -> Iterator[TrialStage]:
     """Make an artefact and everything that it is made from, with other values for some keys; yield stage by stage.
 
@@ -47,24 +75,38 @@ def run_trial(
         overrides: dotted key -> value.
         through: the last stage.
         tags: what its runs are found by in MLflow, beside the tags that every run gets.
+        late: more values, for some of the stages.
+        skipped: stages that do not run and are not yielded.
 
     Raises:
         InputError: a key or a value is wrong, or as `run_stage`.
     """
-    recipe = trial_recipe(root, recipe_name, overrides)
-    told = {f"override.{key}": str(value) for key, value in overrides.items()}
+    assert through not in skipped, f"{through} is the last stage and is skipped"
+    late = late or Late(STAGE_NAMES[0], {})
+    everything = {**overrides, **late.overrides}
+    before, after = (trial_recipe(root, recipe_name, values) for values in (overrides, everything))
     places: dict[StageName, Path] = {}
-    for name in stages_through(through):
-        layout = TrialLayout(root, recipe_name, dict(places))
-        fingerprint = content_sha256(stage_facts(name, recipe, layout))
-        own = layout.own(name, fingerprint)
-        found = _found(Layout(root, recipe_name).artefact(name), own, fingerprint)
-        places[name] = found or own
-        if found is None:
-            layout = TrialLayout(root, recipe_name, dict(places))
-            run_stage(name, recipe=recipe, layout=layout, tags={"trial": "true", **told, **tags})
-        origin = "run" if found is None else "earlier" if found == own else "recipe"
-        yield TrialStage(name, places[name], fingerprint, origin)
+    for name in stages_through(through, skipped):
+        if name in skipped:
+            places[name] = places[_BEFORE[name]]
+            continue
+        recipe, values = (after, everything) if late.holds_for(name) else (before, overrides)
+        told = {f"override.{key}": str(value) for key, value in values.items()}
+        made = _made(name, recipe, TrialLayout(root, recipe_name, dict(places)), {"trial": "true", **told, **tags})
+        places[name] = made.artefact
+        yield made
+
+
+def _made(name: StageName, recipe: Recipe, upstream: TrialLayout, tags: Mapping[str, str]) -> TrialStage:
+    """Return a stage whose inputs lie where `upstream` has them: found, or run now."""
+    fingerprint = content_sha256(stage_facts(name, recipe, upstream))
+    own = upstream.own(name, fingerprint)
+    found = _found(Layout(upstream.root, recipe.name).artefact(name), own, fingerprint)
+    if found is None:
+        layout = TrialLayout(upstream.root, recipe.name, {**upstream.places, name: own})
+        run_stage(name, recipe=recipe, layout=layout, tags=tags)
+    origin = "run" if found is None else "earlier" if found == own else "recipe"
+    return TrialStage(name, found or own, fingerprint, origin)
 
 
 def trial_recipe(root: Path, recipe_name: str, overrides: Mapping[str, Any]) -> Recipe:
@@ -77,12 +119,12 @@ def trial_recipe(root: Path, recipe_name: str, overrides: Mapping[str, Any]) -> 
     return overridden(load_recipe(file), overrides, where=file)
 
 
-def stages_through(last: StageName) -> list[StageName]:
-    """Return a stage and everything upstream of it, upstream first."""
+def stages_through(last: StageName, skipped: Collection[StageName] = ()) -> list[StageName]:
+    """Return a stage and everything upstream of it, upstream first; a skipped one is there, what only it reads not."""
     needed = {last}
     for name in reversed(STAGE_NAMES):
         if name in needed:
-            needed.update(STAGES[name].reads)
+            needed.update({_BEFORE[name]} if name in skipped else STAGES[name].reads)
     return [name for name in STAGE_NAMES if name in needed]
 
 

@@ -40,10 +40,12 @@ class Measured:
     Attributes:
         ranks: 0-based rank of the target, shape (N,).
         facts: what its episodes show; empty for a baseline.
+        minutes: what its cell took: what was there already took none.
     """
 
     ranks: NDArray[np.int64]
     facts: Mapping[str, float]
+    minutes: float
 
 
 def run_cell(root: Path, study: Study, cell: Cell, folder: Path) -> Path:
@@ -53,11 +55,22 @@ def run_cell(root: Path, study: Study, cell: Cell, folder: Path) -> Path:
         InputError: a stage fails for its input or settings, or the cell meets other samples than those before it.
     """
     started = time.monotonic()
-    overrides = {**study.variants[cell.variant].changes, "training_seed": cell.training_seed}
+    variant, seed = study.variants[cell.variant], {"training_seed": cell.training_seed}
+    late = variant.late(trial_recipe(root, cell.recipe, {}))
     tags = {"study": study.name, "variant": cell.variant}
-    made = {stage.name: stage for stage in run_trial(root, cell.recipe, overrides, through=cell.stage, tags=tags)}
+
+    def made_through(last: StageName) -> dict[StageName, TrialStage]:
+        stages = run_trial(root, cell.recipe, seed, through=last, tags=tags, late=late, skipped=variant.skips)
+        return {stage.name: stage for stage in stages}
+
+    made = made_through(cell.stage)
+    overrides = {**late.overrides, **seed}
     recipe = trial_recipe(root, cell.recipe, overrides)
-    splits, sasrec = _splits_and_sasrec(root, cell, overrides, tags, made)
+    # What the tools read; a base policy is made without it, but cannot play without it.
+    splits, sasrec = (
+        (made if name in made else made_through(name))[name].artefact
+        for name in ("validated_splits", "sasrec_embeddings")
+    )
     evidence = Evidence.load(splits, sasrec, recipe.agent, recipe.seed)
     ids = chosen_samples(evidence.store, study.slice, _max_samples(recipe, study), recipe.seed)
     where = f"{study.name}.further_candidates"
@@ -73,6 +86,8 @@ def run_cell(root: Path, study: Study, cell: Cell, folder: Path) -> Path:
         "commit": git_commit(root),
         "fingerprint": made[cell.stage].fingerprint,
         "overrides": overrides,
+        "since": variant.since,
+        "skips": list(variant.skips),
         "minutes": round((time.monotonic() - started) / 60, 1),
         **measured,
     }
@@ -88,22 +103,11 @@ def read_cell(path: Path, negatives: str | None) -> dict[str, Measured]:
     try:
         content = read_json(path)
         systems = content["systems"] if negatives is None else content["further_candidates"][negatives]
-        return {name: Measured(_ranks(one["ranks"]), one["facts"]) for name, one in systems.items()}
+        minutes = float(content["minutes"])
+        return {name: Measured(_ranks(one["ranks"]), one["facts"], minutes) for name, one in systems.items()}
     except (AttributeError, ValueError, KeyError, TypeError) as error:
         step = "Remove the file and run the study again."
         raise InputError(path, found=f"{error!r}", expected="the file of a cell", next_step=step) from error
-
-
-def _splits_and_sasrec(
-    root: Path, cell: Cell, overrides: Mapping[str, Any], tags: Mapping[str, str], made: dict[StageName, TrialStage]
-) -> tuple[Path, Path]:
-    """What the tools read; a base policy is made without it, but cannot play without it."""
-    if "sasrec_embeddings" not in made:
-        made.update(
-            (stage.name, stage)
-            for stage in run_trial(root, cell.recipe, overrides, through="sasrec_embeddings", tags=tags)
-        )
-    return made["validated_splits"].artefact, made["sasrec_embeddings"].artefact
 
 
 def _frozen(splits: Path, sasrec: Path, further: Iterable[str]) -> dict[str, Any]:

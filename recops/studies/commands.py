@@ -1,4 +1,4 @@
-"""`recops study`: run the cells of a study, and write its page."""
+"""`recops study`: run the cells of a study, and write its tables."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from rich.console import Console
 
 from recops import interrupt
 from recops.paths import project_root
-from recops.studies.plan import load_study, study_folder
+from recops.studies.plan import load_study
 
 app = typer.Typer(no_args_is_help=True, help="Comparisons over recipes, variants and training seeds.")
 console = Console()
@@ -36,12 +36,9 @@ def study_run(
 
 @app.command("table")
 def study_table(name: NameArgument) -> None:
-    """Write the page of a study from the cells that are there."""
-    from recops.studies.table import study_page
+    """Write the tables of a study into docs/results.md, from the cells that are there."""
+    from recops.studies.page import write_page
 
     root = project_root()
-    path = study_folder(root, name).with_suffix(".md")
-    path.write_text(
-        study_page(load_study(root / "studies" / f"{name}.yaml"), study_folder(root, name)), encoding="utf-8"
-    )
-    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    page, _ = write_page(root, load_study(root / "studies" / f"{name}.yaml"))
+    console.print(f"wrote {page}", highlight=False, soft_wrap=True)

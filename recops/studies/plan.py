@@ -7,9 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from recops.config.recipe import Recipe
 from recops.config.section import RECIPE_NAME_PATTERN, NamedSection, Section, read_section
 from recops.config.validated_splits import DrawnNegatives
-from recops.stage import StageName
+from recops.errors import InputError
+from recops.stage import STAGE_NAMES, StageName
+from recops.trials import Late, Skippable
 
 Name = Annotated[str, Field(pattern=RECIPE_NAME_PATTERN)]
 Measured = Literal["baselines", "base_policy", "sft_checkpoint", "grpo_model", "ppr_model"]
@@ -20,11 +23,63 @@ class Variant(Section):
 
     Attributes:
         changes: dotted key of the recipe -> value.
+        without_tools: names that are left out of the recipe's `agent.tools`; one that is not there is no matter, for
+            recipes differ, but one at least must be.
+        since: the first stage that all this holds for; what lies before is as the recipe has it. Whatever is measured
+            plays under the changed settings.
+        skips: stages that are left out; the next one goes on with the policy before them.
         measured: policies that play, or `baselines`.
     """
 
     changes: dict[str, Any]
+    without_tools: tuple[str, ...]
+    since: StageName
+    skips: tuple[Skippable, ...]
     measured: Annotated[tuple[Measured, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Variant":
+        if self.without_tools and "agent.tools" in self.changes:
+            raise ValueError("without_tools: agent.tools is among the changes already")
+        if self.since != STAGE_NAMES[0] and not self.changes and not self.without_tools:
+            raise ValueError(f"since: nothing is changed that could hold from {self.since} on")
+        if set(self.skips) & set(self.measured):
+            raise ValueError("measured: a stage that is skipped")
+        return self
+
+    def late(self, recipe: Recipe) -> Late:
+        """Return the changes of a recipe as a trial takes them.
+
+        Raises:
+            InputError: none of the tools to leave out is there.
+        """
+        if not self.without_tools:
+            return Late(self.since, self.changes)
+        left = [name for name in recipe.agent.tools if name not in self.without_tools]
+        if len(left) == len(recipe.agent.tools):
+            found = f"none of {', '.join(self.without_tools)} in agent.tools of {recipe.name}"
+            step = "Name one that the recipe has, or drop the recipe from the study."
+            raise InputError("without_tools", found=found, expected="one of its tools", next_step=step)
+        return Late(self.since, {**self.changes, "agent.tools": left})
+
+
+class Group(Section):
+    """Rows of a table that are read together.
+
+    Attributes:
+        against: the system that every other row is compared with, as VARIANT/SYSTEM.
+        rows: what a row is called -> VARIANT/SYSTEM.
+    """
+
+    title: str
+    against: str
+    rows: Annotated[dict[str, str], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _holds_its_reference(self) -> "Group":
+        if self.against not in self.rows.values():
+            raise ValueError(f"against: {self.against} is no row of the group")
+        return self
 
 
 class Study(NamedSection):
@@ -36,6 +91,8 @@ class Study(NamedSection):
         baselines: which systems of the stage `baselines` are kept.
         pairs: systems whose difference in NDCG@10 is tested, as VARIANT/SYSTEM; all of a recipe are one family, and
             once more for each kind of further candidates.
+        groups: rows in groups, each with its difference from a row of the group; such a table stands in the place of
+            the one that is sorted by value. The differences of all groups of a recipe are one family.
         bootstrap_draws: resamples of users.
         confidence: coverage of intervals.
     """
@@ -49,15 +106,20 @@ class Study(NamedSection):
     baselines: tuple[Name, ...]
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
     pairs: tuple[tuple[str, str], ...]
+    groups: tuple[Group, ...]
     bootstrap_draws: Annotated[int, Field(ge=100)]
     confidence: Annotated[float, Field(gt=0, lt=1)]
 
     @model_validator(mode="after")
-    def _pairs_exist(self) -> "Study":
+    def _systems_exist(self) -> "Study":
         known = set(self.systems())
-        for name in {name for pair in self.pairs for name in pair}:
-            if name not in known:
-                raise ValueError(f"pairs: {name} is no system of the study; there are {', '.join(sorted(known))}")
+        named = {"pairs": self.pairs, "groups": [group.rows.values() for group in self.groups]}
+        for key, parts in named.items():
+            for name in [name for part in parts for name in part]:
+                if name not in known:
+                    raise ValueError(f"{key}: {name} is no system of the study; there are {', '.join(sorted(known))}")
+        if self.pairs and self.groups:
+            raise ValueError("pairs: the groups have differences of their own")
         if len(set(self.training_seeds)) < len(self.training_seeds):
             raise ValueError("training_seeds: each once")
         return self
@@ -95,7 +157,7 @@ class Cell:
 
 
 def study_folder(root: Path, name: str) -> Path:
-    """Return the folder of a study's cells; its page lies beside it."""
+    """Return the folder of a study's cells."""
     return root / "docs" / "results" / name
 
 

@@ -9,6 +9,7 @@ from dagster import DagsterInstance, ExecuteInProcessResult
 
 from jobs.definitions import defs
 from jobs.follow import failure_words
+from recops.studies.page import study_part
 from recops.studies.plan import load_study
 from tests.pipeline.project import CHECKOUT
 
@@ -30,8 +31,8 @@ def test_without_time_the_page_tells_what_is_missing(tmp_path: Path, monkeypatch
     metadata = event.step_output_data.metadata
     num_cells = len(list(load_study(tmp_path / "studies" / "method.yaml").cells("embedded")))
     assert (metadata["measured_now"].value, metadata["left"].value) == (0, num_cells)
-    page = tmp_path / "docs" / "results" / "method.md"
-    assert metadata["page"].value == page.read_text(encoding="utf-8")
+    page = (tmp_path / "docs" / "results.md").read_text(encoding="utf-8")
+    assert metadata["page"].value == study_part(page, "method")
     assert "Not measured yet." in metadata["page"].value
 
 

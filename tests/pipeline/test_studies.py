@@ -6,11 +6,13 @@ import pytest
 import yaml
 
 from recops.artifacts import read_json
+from recops.studies.page import study_part
 from tests.pipeline.conftest import FinishedRun
 from tests.pipeline.project import RECIPE, Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
+AS_IT_IS: dict[str, Any] = {"changes": {}, "without_tools": [], "since": "raw_data", "skips": []}
 STUDY = {
     "name": "small",
     "description": "Two variants of a small recipe.",
@@ -20,10 +22,11 @@ STUDY = {
     "further_candidates": ["popularity"],
     "baselines": ["random", "lambdamart"],
     "variants": {
-        "recipe": {"changes": {}, "measured": ["baselines", "base_policy", "grpo_model"]},
-        "shorter": {"changes": {"grpo_model.steps": 1}, "measured": ["grpo_model"]},
+        "recipe": {**AS_IT_IS, "measured": ["baselines", "base_policy", "grpo_model"]},
+        "shorter": {**AS_IT_IS, "changes": {"grpo_model.steps": 1}, "measured": ["grpo_model"]},
     },
     "pairs": [["recipe/grpo_model", "shorter/grpo_model"], ["recipe/grpo_model", "recipe/lambdamart"]],
+    "groups": [],
     "bootstrap_draws": 200,
     "confidence": 0.95,
 }
@@ -58,7 +61,8 @@ def test_every_cell_is_measured_and_says_from_what(studied: Project) -> None:
 
 def test_a_cell_agrees_with_the_report(studied: Project) -> None:
     report = studied.root / "reports" / RECIPE / "evaluation_reports"
-    own, further = (studied.root / "docs" / "results" / "small.md").read_text(encoding="utf-8").split("### The same")
+    page = (studied.root / "docs" / "results.md").read_text(encoding="utf-8")
+    own, further = study_part(page, "small").split("#### The same")
     agrees(own, read_json(report / "metrics.json")["systems"])
     agrees(further, read_json(report / "further_candidates.json")["popularity"]["systems"])
 

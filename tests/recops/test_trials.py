@@ -15,7 +15,7 @@ from recops.paths import Layout
 from recops.runner import run_stage
 from recops.stage import STAGE_NAMES
 from recops.tracking import store_uri
-from recops.trials import TrialStage, run_trial, stages_through
+from recops.trials import Late, TrialStage, run_trial, stages_through
 from tests.pipeline.project import RECIPE, tiny_recipe
 
 FEWER = {"validated_splits.candidates.num_candidates": 10}
@@ -103,6 +103,26 @@ def test_stages_through_are_what_is_upstream_in_order() -> None:
         "sft_checkpoint",
     ]
     assert stages_through("evaluation_reports") == list(STAGE_NAMES)
+
+
+def test_late_values_hold_from_their_stage_on(root: Path) -> None:
+    late = Late("validated_splits", {**FEWER, "raw_data.source.num_users": 150})
+    made = {one.name: one for one in run_trial(root, RECIPE, {}, through="validated_splits", tags={}, late=late)}
+    assert made["raw_data"].origin == "recipe"
+    settings = verify(made["validated_splits"].artefact)["settings"]
+    assert settings["validated_splits"]["candidates"]["num_candidates"] == 10
+
+
+def test_what_only_a_skipped_stage_reads_is_not_made() -> None:
+    assert stages_through("grpo_model", ["sft_checkpoint"]) == [
+        "raw_data",
+        "validated_splits",
+        "sasrec_embeddings",
+        "base_policy",
+        "sft_checkpoint",
+        "grpo_model",
+    ]
+    assert "expert_episodes" in stages_through("ppr_model", ["grpo_model"])
 
 
 def test_values_of_overrides_are_yaml() -> None:

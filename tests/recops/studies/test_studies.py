@@ -8,13 +8,17 @@ import pytest
 import yaml
 
 from recops.artifacts import write_json
+from recops.config.recipe import load_recipe
 from recops.errors import InputError
 from recops.metrics import ndcg_at_k
 from recops.paths import project_root
-from recops.studies.plan import Study, load_study
+from recops.studies.page import study_part, write_page
+from recops.studies.plan import Study, Variant, load_study
+from recops.studies.rows import missing_cells, read_rows
 from recops.studies.sitting import wanted_cells
-from recops.studies.table import missing_cells, read_rows, study_page
+from recops.studies.table import study_tables
 
+AS_IT_IS: dict[str, Any] = {"changes": {}, "without_tools": [], "since": "raw_data", "skips": []}
 PLAN: dict[str, Any] = {
     "name": "small",
     "description": "What it is about.",
@@ -24,10 +28,11 @@ PLAN: dict[str, Any] = {
     "further_candidates": [],
     "baselines": ["sasrec"],
     "variants": {
-        "recipe": {"changes": {}, "measured": ["baselines", "grpo_model"]},
-        "longer": {"changes": {"grpo_model.steps": 30}, "measured": ["grpo_model"]},
+        "recipe": {**AS_IT_IS, "measured": ["baselines", "grpo_model"]},
+        "longer": {**AS_IT_IS, "changes": {"grpo_model.steps": 30}, "measured": ["grpo_model"]},
     },
     "pairs": [["longer/grpo_model", "recipe/grpo_model"], ["recipe/grpo_model", "recipe/sasrec"]],
+    "groups": [],
     "bootstrap_draws": 200,
     "confidence": 0.95,
 }
@@ -117,16 +122,18 @@ def test_values_are_averaged_per_sample_over_seeds(folder: Path) -> None:
 
 
 def test_the_page_tells_differences_and_what_is_missing(folder: Path) -> None:
-    page = study_page(plan(), folder)
+    page = study_tables(plan(), folder)
     assert "| longer/grpo_model - recipe/grpo_model | .217 [.217, .217] | p = .020 | above |" in page
-    assert "40 samples; 6 cells, 12 minutes; commits 0123456." in page
+    assert "40 samples; training seeds 7, 8; 6 cells, 12 minutes; commits 0123456." in page
     assert page.count("Not measured yet.") == 1
     rows = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith(("| recipe/", "| longer/"))]
     assert rows[:3] == ["longer/grpo_model", "recipe/grpo_model", "recipe/sasrec"]
 
 
 def test_each_kind_of_candidates_has_tables_of_its_own(folder: Path) -> None:
-    own, further = study_page(plan(further_candidates=["popularity"]), folder).split("### The same samples with popul")
+    own, further = study_tables(plan(further_candidates=["popularity"]), folder).split(
+        "#### The same samples with popul"
+    )
     assert "| recipe/sasrec | .000 [.000, .000] |" in own
     assert "| recipe/sasrec | .500 [.500, .500] |" in further
     assert "| longer/grpo_model - recipe/grpo_model | .000 [.000, .000] | p = 1.000 | no difference shown |" in further
@@ -134,16 +141,16 @@ def test_each_kind_of_candidates_has_tables_of_its_own(folder: Path) -> None:
 
 def test_a_cell_without_the_further_candidates_is_named(folder: Path) -> None:
     with pytest.raises(InputError, match=r"recipe\.baselines\.7\.json: found KeyError\('uniform'\)"):
-        study_page(plan(further_candidates=["uniform"]), folder)
+        study_tables(plan(further_candidates=["uniform"]), folder)
 
 
 def test_a_pair_without_its_cells_is_left_out(folder: Path) -> None:
     for seed in (7, 8):
         (folder / "one" / f"longer.grpo_model.{seed}.json").unlink()
-    page = study_page(plan(), folder)
+    page = study_tables(plan(), folder)
     assert "longer/grpo_model -" not in page
     assert "recipe/grpo_model - recipe/sasrec" in page
-    assert missing_cells(plan(), "one", folder) == ["longer.grpo_model.7.json", "longer.grpo_model.8.json"]
+    assert missing_cells(plan(), "one", folder) == "2 of 6 cells are not measured yet: 1 of seed 7, 1 of seed 8."
 
 
 @pytest.mark.parametrize(
@@ -151,9 +158,18 @@ def test_a_pair_without_its_cells_is_left_out(folder: Path) -> None:
     [
         ({"pairs": [["recipe/grpo_model", "recipe/nothing"]]}, "recipe/nothing is no system"),
         ({"training_seeds": [7, 7]}, "each once"),
-        ({"variants": {"recipe": {"changes": {}, "measured": ["raw_data"]}}}, "measured"),
+        ({"variants": {"recipe": {**AS_IT_IS, "measured": ["raw_data"]}}}, "measured"),
         ({"slice": "policy_train"}, "slice"),
         ({"further_candidates": ["sasrec_hard"]}, "further_candidates"),
+        (
+            {"variants": {"recipe": {**AS_IT_IS, "since": "grpo_model", "measured": ["grpo_model"]}}},
+            "nothing is changed",
+        ),
+        ({"variants": {"recipe": {**AS_IT_IS, "skips": ["grpo_model"], "measured": ["grpo_model"]}}}, "is skipped"),
+        ({"variants": {"recipe": {**AS_IT_IS, "skips": ["base_policy"], "measured": ["grpo_model"]}}}, "skips"),
+        ({"groups": [{"title": "T", "against": "recipe/sasrec", "rows": {"a": "recipe/grpo_model"}}]}, "is no row"),
+        ({"pairs": [], "groups": [{"title": "T", "against": "x/y", "rows": {"a": "x/y"}}]}, "groups: x/y is no system"),
+        ({"groups": [{"title": "T", "against": "recipe/sasrec", "rows": {"a": "recipe/sasrec"}}]}, "of their own"),
         ({"more": 1}, "more"),
         ({"name": "other"}, "other"),
     ],
@@ -171,9 +187,69 @@ def test_a_plan_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
         load_study(tmp_path / "large.yaml")
 
 
+GROUPS = [
+    {
+        "title": "Longer or not",
+        "against": "recipe/grpo_model",
+        "rows": {"as it is": "recipe/grpo_model", "longer": "longer/grpo_model", "frozen": "recipe/sasrec"},
+    },
+    {
+        "title": "Again",
+        "against": "recipe/grpo_model",
+        "rows": {"eight": "recipe/grpo_model", "30": "longer/grpo_model"},
+    },
+]
+
+
+def test_groups_tell_each_row_and_its_difference(folder: Path) -> None:
+    table = study_tables(plan(pairs=[], groups=GROUPS), folder).split("### small: one")[1].splitlines()
+    [title] = [line for line in table if "Longer or not" in line]
+    rows = table[table.index(title) + 1 :]
+    assert [row.split("|")[1].strip() for row in rows[:4]] == ["as it is", "longer", "frozen", "**Again**"]
+    assert "| longer | 1.000 [1.000, 1.000] | 1.000 [1.000, 1.000] | .217 [.217, .217] | p = .020 |" in rows[1]
+    assert rows[1].endswith("| .250 | 3.000 | 2.0 |")
+    assert rows[0].split("|")[4:6] == ["  ", "  "]
+    # The pair that stands in two groups is one of two that are tested, not one of three.
+    assert rows[5].split("|")[5] == rows[1].split("|")[5]
+
+
+def test_a_row_without_a_cell_says_so(folder: Path) -> None:
+    for seed in (7, 8):
+        (folder / "one" / f"longer.grpo_model.{seed}.json").unlink()
+    assert "| longer | not measured yet |" in study_tables(plan(pairs=[], groups=GROUPS), folder)
+
+
+def test_tools_are_left_out_where_a_recipe_has_them() -> None:
+    recipe = load_recipe(project_root() / "recipes" / "embedded.yaml")
+    gone = ("get_similar_users", "get_similar_items")
+    left = Variant.model_validate(
+        {**AS_IT_IS, "without_tools": gone, "since": "expert_episodes", "measured": ["grpo_model"]}
+    ).late(recipe)
+    assert left.since == "expert_episodes"
+    assert left.overrides == {"agent.tools": [name for name in recipe.agent.tools if name != "get_similar_users"]}
+    none = Variant.model_validate({**AS_IT_IS, "without_tools": ("search_catalog",), "measured": ["grpo_model"]})
+    with pytest.raises(InputError, match=r"none of search_catalog in agent\.tools of embedded"):
+        none.late(recipe)
+
+
+def test_a_page_keeps_what_a_person_wrote(tmp_path: Path) -> None:
+    page = tmp_path / "docs" / "results.md"
+    first, _ = write_page(tmp_path, plan())
+    page.write_text(page.read_text(encoding="utf-8").replace("# Results", "# Results\n\nWords."), encoding="utf-8")
+    write_page(tmp_path, plan(name="other"))
+    page.write_text(page.read_text(encoding="utf-8") + "\nMore words.\n", encoding="utf-8")
+    before = page.read_text(encoding="utf-8")
+    _, tables = write_page(tmp_path, plan(description="Something else."))
+    text = page.read_text(encoding="utf-8")
+    assert first == page
+    assert text == before.replace(study_part(before, "small"), tables)
+    assert (study_part(text, "small"), "Something else." in tables) == (tables, True)
+    assert text.index("Words.") < text.index("study small") < text.index("study other") < text.index("More words.")
+
+
 @pytest.mark.parametrize("text", ["half", '{"systems": {"sasrec": {"ranks": "0 x", "facts": {}}}}', '{"systems": []}'])
 def test_a_damaged_cell_is_named(folder: Path, text: str) -> None:
     file = folder / "one" / "recipe.baselines.7.json"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=file.name):
-        study_page(plan(), folder)
+        study_tables(plan(), folder)
