@@ -1,5 +1,4 @@
-"""The tables of a study in Markdown, from the files of its cells: averaged per sample over training seeds, tested over
-users.
+"""The tables of a study in Markdown, from its cells: averaged per sample over training seeds, tested over users.
 
 Shape suffixes: N samples, Y systems.
 """
