@@ -21,6 +21,11 @@ def test_left_padding_changes_nothing(model: SasRec) -> None:
     torch.testing.assert_close(model(padded)[:, 3:], model(short))
 
 
+def test_last_state_is_that_of_all_states(model: SasRec) -> None:
+    items = torch.tensor([[0, 3, 1, 2], [4, 5, 6, 7]])
+    torch.testing.assert_close(model.last_state(items), model(items)[:, -1])
+
+
 def test_padding_states_are_finite(model: SasRec) -> None:
     assert model(torch.tensor([[0, 0, 5]])).isfinite().all()
 
