@@ -57,7 +57,9 @@ def stage_asset(
         freshness_policy=freshness,
     )
     def run(context: AssetExecutionContext, pipes: PipesSubprocessClient) -> MaterializeResult:
-        extras = {"stage": name, "recipe": context.partition_key}
+        # A run that is started again after a failure goes on with the first one's parent in MLflow.
+        pipeline = context.run.root_run_id or context.run_id
+        extras = {"stage": name, "recipe": context.partition_key, "pipeline": pipeline}
         done = run_child(context, pipes, "assets.child", what=name, extras=extras)
         # Not implicitly: a child whose report was lost would leave a materialization without version, run and hashes.
         return done.get_materialize_result(implicit_materialization=False)

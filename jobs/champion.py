@@ -38,7 +38,6 @@ ACTIVE = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,
     DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
 ]
 
 

@@ -28,6 +28,8 @@ from recops.versioning import CODE_ROOT
 
 LAUNCH = "recops/launch"
 LAUNCHER = "recops/launcher_pid"
+_NOT_BY_ITSELF = {"dagster/max_retries": "0"}
+"""A run that somebody started at a terminal, somebody starts again: a daemon that finds it dead does not."""
 # The follower tells what matters; Dagster's own lines stay in its event log.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -68,7 +70,7 @@ def _keep_stderr() -> Path:
 
 def _execute(instance: DagsterInstance, console: Console, job: str, recipe: str, first: str | None) -> bool:
     launch = {LAUNCH: uuid.uuid4().hex}
-    tags = {"dagster/partition": recipe, LAUNCHER: str(os.getpid()), **launch}
+    tags = {"dagster/partition": recipe, LAUNCHER: str(os.getpid()), **_NOT_BY_ITSELF, **launch}
     repository = ReconstructableRepository.for_module("jobs.definitions", "defs", str(CODE_ROOT))
     with following(Follower(instance, launch, console)):
         result = execute_job(

@@ -21,7 +21,7 @@ def run(pipes: PipesContext) -> None:
     root, overrides = project_root(), pipes.get_extra("overrides")
     tags = {"dagster_run_id": pipes.run_id}
     with Path(str(pipes.get_extra("made"))).open("w", encoding="utf-8") as lines:
-        for made in run_trial(root, recipe, overrides, through=through, tags=tags):
+        for made in run_trial(root, recipe, overrides, through=through, tags=tags, pipeline=pipes.run_id):
             pipes.log.info(f"{made.name}: {made.origin}, {made.artefact}")
             if made.origin != "recipe":
                 lines.write(json.dumps({"stage": made.name, "metadata": _metadata(root, recipe, made)}) + "\n")

@@ -29,7 +29,7 @@ from recops.errors import InputError
 from recops.paths import Layout
 from recops.stage import STAGES, Stage, StageName
 from recops.stage_io import StageIO
-from recops.tracking import tracked_run
+from recops.tracked_run import DataSet, tracked_run
 from recops.versioning import CODE_ROOT, code_sha256, git_commit
 
 REPORT = "report.json"
@@ -62,7 +62,13 @@ class StageResult:
 
 
 def run_stage(
-    name: StageName, *, recipe: Recipe, layout: Layout, force: bool = False, tags: Mapping[str, str] | None = None
+    name: StageName,
+    *,
+    recipe: Recipe,
+    layout: Layout,
+    force: bool = False,
+    tags: Mapping[str, str] | None = None,
+    pipeline: str | None = None,
 ) -> StageResult:
     """Run a stage of `recipe` and put its artefact where `layout` has it.
 
@@ -74,6 +80,7 @@ def run_stage(
         layout: where artefacts lie.
         force: ignore the checkpoints of an interrupted execution.
         tags: who started the run, beside the tags that every run gets in MLflow.
+        pipeline: identifier of the whole run that this execution is a part of, if it is.
 
     Raises:
         InputError: an input is missing or damaged, a setting does not fit it, or another process runs this stage.
@@ -91,6 +98,8 @@ def run_stage(
             parameters=flatten(facts["settings"]),
             tags={**(tags or {}), **_tags(stage, recipe, root, facts, fingerprint)},
             resume=resumed.read_text(encoding="utf-8") if resumed.is_file() else None,
+            data_sets=_data_sets(facts["inputs"], recipe, layout),
+            pipeline=pipeline,
         ) as tracker:
             resumed.write_text(tracker.run_id, encoding="utf-8")
             tracker.log_file(_written(recipe, checkpoints / RECIPE))
@@ -206,6 +215,15 @@ def _tags(stage: Stage, recipe: Recipe, root: Path, facts: dict[str, Any], finge
     inputs = {f"input.{name}": digest for name, digest in facts["inputs"].items()}
     commit = git_commit(root)
     return {"recipe": recipe.name, "stage": stage.name, "git_commit": commit, "fingerprint": fingerprint, **inputs}
+
+
+def _data_sets(inputs: Mapping[StageName, str], recipe: Recipe, layout: Layout) -> list[DataSet]:
+    """The inputs that are data; those that are models are among the tags."""
+    return [
+        DataSet(f"{recipe.name}/{read}", digest, layout.artefact(read))
+        for read, digest in inputs.items()
+        if STAGES[read].root == "data"
+    ]
 
 
 def _written(recipe: Recipe, file: Path) -> Path:

@@ -2,8 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -119,8 +118,8 @@ def server_url() -> str:
 
 def run_that_made(root: Path, experiment: str, *, stage: str, fingerprint: str) -> str | None:
     """Return the id of the newest finished run that made an artefact, None where this store knows none."""
-    runs = _runs(root, experiment, f"tags.stage = '{stage}' and tags.fingerprint = '{fingerprint}'")
-    return str(runs[0].info.run_id) if runs else None
+    run = newest_run(root, experiment, _made(stage, fingerprint))
+    return str(run.info.run_id) if run else None
 
 
 def newest_run(root: Path, experiment: str, condition: str) -> Any | None:
@@ -160,10 +159,22 @@ def find_run(root: Path, run_id: str) -> dict[str, str]:
         InputError: the store holds no such run.
     """
     client = open_client(root)
-    if not _exists(client, run_id):
+    if not run_exists(client, run_id):
         step = f"Look for it in the MLflow of this project: {store_uri(root)}"
         raise InputError(run_id, found="no such run", expected="the id of a run in MLflow", next_step=step)
     return dict(client.get_run(run_id).data.tags)
+
+
+def run_exists(client: Any, run_id: str) -> bool:
+    """Return whether the store still holds a run; a person may have deleted it, or the store."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
 
 
 def run_files(root: Path, run_id: str) -> Path:
@@ -175,8 +186,13 @@ def run_metrics(root: Path, experiment: str, *, stage: str, fingerprint: str) ->
     """Return the metrics of the newest finished run that made an artefact, none where the store does not know it."""
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (root / MLFLOW_DATABASE).is_file():
         return {}
-    runs = _runs(root, experiment, f"tags.stage = '{stage}' and tags.fingerprint = '{fingerprint}'")
-    return dict(runs[0].data.metrics) if runs else {}
+    run = newest_run(root, experiment, _made(stage, fingerprint))
+    return dict(run.data.metrics) if run else {}
+
+
+def _made(stage: str, fingerprint: str) -> str:
+    """What a run meets that made an artefact."""
+    return f"tags.stage = '{stage}' and tags.fingerprint = '{fingerprint}'"
 
 
 def _runs(root: Path, experiment: str, condition: str) -> list[Any]:
@@ -188,61 +204,3 @@ def _runs(root: Path, experiment: str, condition: str) -> list[Any]:
     finished = f"attributes.status = 'FINISHED' and {condition}"
     order = ["attributes.start_time DESC"]
     return list(client.search_runs([found.experiment_id], filter_string=finished, order_by=order, max_results=200))
-
-
-@contextmanager
-def tracked_run(
-    root: Path,
-    *,
-    experiment: str,
-    name: str,
-    parameters: Mapping[str, Any],
-    tags: Mapping[str, str],
-    resume: str | None,
-) -> Iterator[MlflowTracker]:
-    """Record one execution of a stage; the run ends FINISHED, FAILED when the block raises, KILLED when interrupted.
-
-    Args:
-        root: the project's root.
-        experiment: created, with an absolute artefact location, when it does not exist.
-        name: name of the run.
-        parameters: resolved settings, flat.
-        tags: what the run is found by.
-        resume: identifier of the run that a retry continues, or None for a new run.
-    """
-    experiment_id = prepare_store(root, experiment)
-    client = open_client(root)
-    if resume and _exists(client, resume):
-        run_id = resume
-        client.update_run(run_id, status="RUNNING")
-    else:
-        run_id = _create_run(client, experiment_id, name, parameters, tags)
-    try:
-        yield MlflowTracker(client, run_id)
-    except BaseException as error:
-        client.set_tag(run_id, "error", str(error)[:500])
-        client.set_terminated(run_id, status="FAILED" if isinstance(error, Exception) else "KILLED")
-        raise
-    client.set_terminated(run_id, status="FINISHED")
-
-
-def _exists(client: Any, run_id: str) -> bool:
-    """Whether the store still holds a run; a person may have deleted it, or the store, before the retry."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return False
-
-
-def _create_run(
-    client: Any, experiment_id: str, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]
-) -> str:
-    from mlflow.entities import Param
-
-    run_id: str = client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id
-    client.log_batch(run_id, params=[Param(key, str(value)[:6000]) for key, value in parameters.items()])
-    return run_id

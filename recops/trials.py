@@ -5,6 +5,7 @@ trial reads that; where an earlier trial made it, that; else the stage runs and 
 recorded in DVC: `dvc.lock` would name the recipe's value beside a model trained with another.
 """
 
+import uuid
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,7 @@ def run_trial(
     tags: Mapping[str, str],
     late: Late | None = None,
     skipped: Collection[Skippable] = (),
+    pipeline: str | None = None,
 ) -> Iterator[TrialStage]:
     """Make an artefact and everything that it is made from, with other values for some keys; yield stage by stage.
 
@@ -77,6 +79,7 @@ def run_trial(
         tags: what its runs are found by in MLflow, beside the tags that every run gets.
         late: more values, for some of the stages.
         skipped: stages that do not run and are not yielded.
+        pipeline: identifier of the trial as a whole, by which a retry finds it; None for a new one.
 
     Raises:
         InputError: a key or a value is wrong, or as `run_stage`.
@@ -86,25 +89,29 @@ def run_trial(
     everything = {**overrides, **late.overrides}
     before, after = (trial_recipe(root, recipe_name, values) for values in (overrides, everything))
     places: dict[StageName, Path] = {}
+    pipeline = pipeline or uuid.uuid4().hex
     for name in stages_through(through, skipped):
         if name in skipped:
             places[name] = places[_BEFORE[name]]
             continue
         recipe, values = (after, everything) if late.holds_for(name) else (before, overrides)
         told = {f"override.{key}": str(value) for key, value in values.items()}
-        made = _made(name, recipe, TrialLayout(root, recipe_name, dict(places)), {"trial": "true", **told, **tags})
+        upstream = TrialLayout(root, recipe_name, dict(places))
+        made = _made(name, recipe, upstream, tags={"trial": "true", **told, **tags}, pipeline=pipeline)
         places[name] = made.artefact
         yield made
 
 
-def _made(name: StageName, recipe: Recipe, upstream: TrialLayout, tags: Mapping[str, str]) -> TrialStage:
+def _made(
+    name: StageName, recipe: Recipe, upstream: TrialLayout, *, tags: Mapping[str, str], pipeline: str
+) -> TrialStage:
     """Return a stage whose inputs lie where `upstream` has them: found, or run now."""
     fingerprint = content_sha256(stage_facts(name, recipe, upstream))
     own = upstream.own(name, fingerprint)
     found = _found(Layout(upstream.root, recipe.name).artefact(name), own, fingerprint)
     if found is None:
         layout = TrialLayout(upstream.root, recipe.name, {**upstream.places, name: own})
-        run_stage(name, recipe=recipe, layout=layout, tags=tags)
+        run_stage(name, recipe=recipe, layout=layout, tags=tags, pipeline=pipeline)
     origin = "run" if found is None else "earlier" if found == own else "recipe"
     return TrialStage(name, found or own, fingerprint, origin)
 

@@ -156,18 +156,24 @@ def main() -> int:
     choose_device()
     request = read_json(Path(sys.argv[1]))
     checkpoints = Path(request["checkpoints"])
-    scratch = checkpoints / f"worker-{rank()}"
-    tracker: Tracker = MlflowTracker(open_client(Path(request["root"])), request["run_id"])
-    out = Path(request["out"])
-    if rank():
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # every worker would print the same
-        tracker, out = Unrecorded(request["run_id"]), scratch
+    tracker, out = _first(request) if rank() == 0 else _further(request, checkpoints / f"worker-{rank()}")
     recipe = Recipe.model_validate(request["recipe"])
     layout = TrialLayout(Path(request["root"]), recipe.name, {k: Path(v) for k, v in request["inputs"].items()})
     io = StageIO(request["stage"], layout, out, checkpoints, tracker)
     return _answered(io, recipe, checkpoints / _ANSWER)
+
+
+def _first(request: Mapping[str, Any]) -> tuple[Tracker, Path]:
+    """What the first worker records in and writes to."""
+    return MlflowTracker(open_client(Path(request["root"])), request["run_id"]), Path(request["out"])
+
+
+def _further(request: Mapping[str, Any], scratch: Path) -> tuple[Tracker, Path]:
+    """The same of a worker after the first: it writes to a folder that goes, and MLflow is never imported."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # every worker would print the same
+    return Unrecorded(request["run_id"]), scratch
 
 
 def choose_device() -> None:

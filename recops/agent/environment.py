@@ -6,12 +6,14 @@ state, and an exception that is not a `ToolError` is kept until `finish`, which 
 """
 
 import inspect
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recops.agent.answer import invalid, parse_answer
 from recops.agent.own_rewards import own_terms, own_values
 from recops.agent.rewards import reward_terms
+from recops.agent.times import Span
 from recops.config.agent import AgentConfig
 from recops.records import Answer, AnswerError, Call, Direction, Episode, Task
 from recops.tools.errors import ToolError
@@ -27,6 +29,8 @@ class RecommendationEnvironment:
     Attributes:
         task: what the episode asks.
         calls: the calls that reached a tool of the suite, in order.
+        call_times: when each of them was answered.
+        begun_ns: when the episode began, in nanoseconds since 1970 (UTC).
         internal_errors: how many exceptions were not the model's mistake.
         tool_names: what the model may call.
         begin: starts an episode of a task, also of a sample that no artefact holds (its id is negative).
@@ -40,7 +44,8 @@ class RecommendationEnvironment:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
-        self.internal_errors = 0
+        self.call_times: list[Span] = []
+        self.begun_ns = self.internal_errors = 0
         self._first_error: Exception | None = None
         self.begin: Callable[[Task], None] = self._begin
         self.finish: Callable[..., Episode] = self._finish
@@ -51,11 +56,19 @@ class RecommendationEnvironment:
 
     def _begin(self, task: Task) -> None:
         self.task = task
-        self.calls = []
+        self.calls, self.call_times = [], []
+        self.begun_ns = time.time_ns()
         self.internal_errors = 0
         self._first_error = None
 
     def _call(self, name: str, arguments: dict[str, Any]) -> str:
+        started = time.time_ns()
+        try:
+            return self._answered(name, arguments)
+        finally:
+            self.call_times.append(Span(started, time.time_ns()))
+
+    def _answered(self, name: str, arguments: dict[str, Any]) -> str:
         try:
             if len(self.calls) >= self._agent.max_calls:
                 raise ToolError(f"calls: found {len(self.calls) + 1}; expected at most {self._agent.max_calls}")

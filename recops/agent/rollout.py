@@ -67,6 +67,7 @@ def rollouts(
     seed: int,
     batch_size: int,
     constrain_answers: bool = False,
+    times: Times | None = None,
 ) -> list[Rollout]:
     """Return one episode per task with its tokens, in the order of the tasks; arguments and errors as `play`.
 
@@ -75,7 +76,7 @@ def rollouts(
     if not tasks:
         return []
     _prepare(policy, tasks, toolbox)
-    sampling = Sampling(temperature, seed, batch_size, constrain_answers)
+    sampling = Sampling(temperature, seed, batch_size, constrain_answers, times)
     return play_in_slots(policy, tasks, toolbox, agent, sampling)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from recops.artifacts import exclusive
 from recops.errors import InputError
-from recops.tracking import MlflowTracker, open_client, store_uri, tracked_run
+from recops.tracked_run import tracked_run
+from recops.tracking import MlflowTracker, open_client, store_uri
 from recops.versioning import git_commit
 
 CHALLENGER, CHAMPION = "challenger", "champion"

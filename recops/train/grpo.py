@@ -28,6 +28,7 @@ from recops.stage_io import StageIO
 from recops.tools.toolbox import Toolbox
 from recops.train.advantages import group_advantages
 from recops.train.callbacks import connect, mean_of, record_arguments, resume_path, write_curve
+from recops.train.episode_traces import TraceCallback
 from recops.train.models import (
     apply_lora,
     device_arguments,
@@ -126,6 +127,8 @@ def train_on_tasks(
             model, policy.tokenizer, tasks, toolbox, config, folder=io.checkpoints, seed=seed, agent=agent
         )
         connect(trainer, io, meter, shown=("reward", "ndcg", "invalid", "calls"))
+        [loop] = trainer.reward_funcs
+        trainer.add_callback(TraceCallback(io, loop, toolbox, agent, group_size=config.group_size))
         trainer.train(resume_from_checkpoint=resume)
     interrupt.stop_if_requested()
     if trainable_digest(model) == before:

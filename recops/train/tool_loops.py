@@ -4,12 +4,14 @@ Both give equal episodes (a test plays both greedily) and score them with the sa
 `environment_factory`, ours by `rollout_func`; both hooks are experimental and are used here and in `grpo` only.
 """
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from recops.agent.environment import environment_class
+from recops.agent.environment import RecommendationEnvironment, environment_class, written_calls
 from recops.agent.local_policy import LocalPolicy
 from recops.agent.rollout import rollouts
+from recops.agent.times import Span, Times, TurnTimes
 from recops.config.agent import AgentConfig
 from recops.config.policy import GrpoConfig
 from recops.ranks import rank
@@ -30,6 +32,7 @@ class TrlLoop:
         self._toolbox, self._agent = toolbox, agent
         self._config, self._end = config, tokenizer.eos_token_id
         self.episodes: list[Episode] = []
+        self.times: Times = {}
 
     def trainer_arguments(self) -> dict[str, Any]:
         """Return what makes TRL's trainer use this loop."""
@@ -49,6 +52,8 @@ class TrlLoop:
             environment.finish(messages, truncated=ids[-1] != self._end, num_completion_tokens=len(ids))
             for environment, messages, ids in zip(environments, completions, completion_ids, strict=True)
         ]
+        played = zip(environments, completions, strict=True)
+        self.times = {place: list(_times_of_turns(*one)) for place, one in enumerate(played)}
         return _rewards(self.episodes, self._config, log_metric)
 
 
@@ -64,6 +69,7 @@ class OwnLoop:
         self._toolbox, self._tokenizer, self._agent = toolbox, tokenizer, agent
         self._config, self._seed = config, seed
         self.episodes: list[Episode] = []
+        self.times: Times = {}
 
     def trainer_arguments(self) -> dict[str, Any]:
         """Return what makes TRL's trainer use this loop."""
@@ -75,6 +81,7 @@ class OwnLoop:
             Task(self._toolbox.store.sample(row["sample_id"]), tuple(row["candidates"]), row["direction"])
             for row in trainer.rows
         ]
+        self.times = {}
         played = rollouts(
             LocalPolicy(trainer.model, self._tokenizer),
             tasks,
@@ -84,6 +91,7 @@ class OwnLoop:
             seed=sub_seed(self._seed, "step", trainer.state.global_step, *_of_worker()),
             batch_size=len(tasks),
             constrain_answers=self._config.constrain_answers,
+            times=self.times,
         )
         self.episodes = [rollout.episode for rollout in played]
         return {
@@ -101,6 +109,33 @@ class OwnLoop:
 def _of_worker() -> tuple[int, ...]:
     """What tells the draws of a worker from those of the first, which are those of a training with one."""
     return (rank(),) if rank() else ()
+
+
+def _times_of_turns(
+    environment: RecommendationEnvironment, messages: Sequence[Mapping[str, Any]]
+) -> Iterator[TurnTimes]:
+    """When TRL, which does not tell, had written each turn: when its first call was made, or the episode scored.
+
+    A call of a tool that there is not, and one whose arguments are no object, are answered without being made.
+    """
+    made, since = iter(environment.call_times), environment.begun_ns
+    last = len(messages) - 1
+    for place, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        calls = [
+            next(made) if name in environment.tool_names and isinstance(arguments, dict) else None
+            for name, arguments in written_calls([message])
+        ]
+        first = next(filter(None, calls), None)
+        ended = first.started_ns if first else time.time_ns() if place == last else since
+        spans = []
+        moment = ended
+        for call in calls:
+            spans.append(call or Span(moment, moment))
+            moment = spans[-1].ended_ns
+        yield TurnTimes(Span(since, ended), tuple(spans))
+        since = moment
 
 
 def _rewards(episodes: Sequence[Episode], config: GrpoConfig, log_metric: LogMetric) -> list[float]:

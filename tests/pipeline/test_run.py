@@ -31,7 +31,7 @@ def runs_of(project: Project) -> list[Any]:
     client = MlflowClient(tracking_uri=store_uri(project.root))
     experiment = client.get_experiment_by_name(RECIPE)
     assert experiment is not None
-    return list(client.search_runs([experiment.experiment_id]))
+    return list(client.search_runs([experiment.experiment_id], "tags.stage LIKE '%'"))
 
 
 def test_every_asset_is_made_and_the_table_is_printed(finished: FinishedRun) -> None:
@@ -109,6 +109,44 @@ def test_every_stage_has_one_finished_mlflow_run_with_its_tags(finished: Finishe
         assert {f"input.{read}" for read in STAGES[name].reads} <= run.data.tags.keys()
         [seed] = {*SEEDS} & run.data.params.keys()
         assert run.data.params[seed] == "7"
+
+
+def test_the_runs_of_the_stages_have_one_parent_which_ended_well(finished: FinishedRun) -> None:
+    runs = runs_of(finished.project)
+    [parent] = {run.data.tags["mlflow.parentRunId"] for run in runs}
+    whole = MlflowClient(tracking_uri=store_uri(finished.project.root)).get_run(parent)
+    assert (whole.info.status, whole.info.run_name) == ("FINISHED", "pipeline")
+    assert {run.data.tags["dagster_run_id"] for run in runs} == {whole.data.tags["pipeline"]}
+
+
+def test_a_run_holds_the_data_that_it_read_its_own_section_and_what_the_machine_did(finished: FinishedRun) -> None:
+    client = MlflowClient(tracking_uri=store_uri(finished.project.root))
+    for run in runs_of(finished.project):
+        stage = STAGES[run.data.tags["stage"]]
+        logged = {one.dataset.name: one.dataset.digest for one in run.inputs.dataset_inputs}
+        data = [read for read in stage.reads if STAGES[read].root == "data"]
+        assert logged == {f"{RECIPE}/{read}": run.data.tags[f"input.{read}"][:36] for read in data}
+        sections = {name.partition(".")[0] for name in run.data.params}
+        assert sections == {stage.name, *stage.shared}
+        files = {file.path for file in client.list_artifacts(run.info.run_id)}
+        assert {"recipe.yaml", "manifest.json", "dvc.lock"} <= files
+        assert ("report.html" in files) == (stage.name == "evaluation_reports")
+    assert any("system/cpu_utilization_percentage" in run.data.metrics for run in runs_of(finished.project))
+
+
+@pytest.mark.parametrize("stage", ["grpo_model", "ppr_model", "evaluation_reports"])
+def test_episodes_are_traces_of_the_run_in_which_they_were_played(finished: FinishedRun, stage: StageName) -> None:
+    client = MlflowClient(tracking_uri=store_uri(finished.project.root))
+    [run] = [run for run in runs_of(finished.project) if run.data.tags["stage"] == stage]
+    traces = client.search_traces(locations=[run.info.experiment_id], run_id=run.info.run_id, max_results=100)
+    assert traces
+    if stage != "evaluation_reports":
+        assert {trace.info.tags["step"] for trace in traces} == {"1", "2"}
+    for trace in traces:
+        assert (
+            {"AGENT", "CHAT_MODEL"} <= {span.span_type for span in trace.data.spans} <= {"AGENT", "CHAT_MODEL", "TOOL"}
+        )
+        assert "reward" in {one.name for one in trace.info.assessments}
 
 
 def test_the_final_policy_is_registered_as_the_challenger(finished: FinishedRun) -> None:

@@ -1,11 +1,14 @@
 import json
 import multiprocessing
+import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
+from recops.tracked_run import DataSet, tracked_run
 from recops.tracking import (
     MLFLOW_URL,
     log_version,
@@ -15,7 +18,6 @@ from recops.tracking import (
     run_url,
     server_url,
     store_uri,
-    tracked_run,
 )
 
 
@@ -141,3 +143,60 @@ def test_the_run_that_made_an_artefact_is_the_newest_finished_one(root: Path) ->
 def _finished(root: Path, tags: dict[str, str]) -> str:
     with tracked_run(root, experiment="tiny", name="raw_data", parameters={}, tags=tags, resume=None) as tracker:
         return tracker.run_id
+
+
+def stage_of(root: Path, stage: str, pipeline: str, resume: str | None = None):
+    return tracked_run(
+        root,
+        experiment="whole",
+        name=stage,
+        parameters={},
+        tags={"stage": stage, "recipe": "tiny"},
+        resume=resume,
+        pipeline=pipeline,
+    )
+
+
+def parent_of(root: Path, run_id: str):
+    client = MlflowClient(tracking_uri=store_uri(root))
+    return client.get_run(client.get_run(run_id).data.tags["mlflow.parentRunId"])
+
+
+def test_the_runs_of_a_pipelines_stages_have_one_parent_that_ends_as_they_do(root: Path) -> None:
+    with stage_of(root, "raw_data", "one") as first:
+        assert parent_of(root, first.run_id).info.status == "RUNNING"
+    assert parent_of(root, first.run_id).info.status == "FINISHED"
+    with stage_of(root, "baselines", "one") as second, pytest.raises(KeyError), stage_of(root, "ppr", "one") as third:
+        raise KeyError("a defect")
+    parent = parent_of(root, first.run_id)
+    assert {parent_of(root, one.run_id).info.run_id for one in (second, third)} == {parent.info.run_id}
+    assert (parent.info.status, parent.data.tags["recipe"]) == ("FAILED", "tiny")
+    with stage_of(root, "ppr", "one", resume=third.run_id) as again:
+        assert parent_of(root, first.run_id).info.status == "RUNNING"
+    assert again.run_id == third.run_id
+    assert parent_of(root, first.run_id).info.status == "FINISHED"
+    with stage_of(root, "raw_data", "another") as other:
+        pass
+    assert parent_of(root, other.run_id).info.run_id != parent.info.run_id
+
+
+def test_data_sets_are_logged_with_the_hash_of_their_content(root: Path) -> None:
+    data_set = DataSet("tiny/validated_splits", "ab" * 32, root / "data" / "tiny" / "validated_splits")
+    settings = {"experiment": "tiny", "parameters": {}, "tags": {}, "resume": None}
+    with tracked_run(root, name="sft_checkpoint", data_sets=[data_set], **settings) as tracker:
+        pass
+    [logged] = MlflowClient(tracking_uri=store_uri(root)).get_run(tracker.run_id).inputs.dataset_inputs
+    assert (logged.dataset.name, logged.dataset.digest) == ("tiny/validated_splits", ("ab" * 32)[:36])
+    assert json.loads(logged.dataset.source) == {"uri": data_set.path.as_uri()}
+    assert {tag.key: tag.value for tag in logged.tags} == {"mlflow.data.context": "sft_checkpoint"}
+
+
+def test_what_the_machine_does_is_recorded_while_a_run_lasts(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    client, deadline = MlflowClient(tracking_uri=store_uri(root)), time.monotonic() + 60
+    threads = threading.active_count()
+    with start(root) as tracker:
+        while "system/cpu_utilization_percentage" not in client.get_run(tracker.run_id).data.metrics:
+            assert time.monotonic() < deadline
+    assert client.get_run(tracker.run_id).data.metrics["system/system_memory_usage_megabytes"] > 0
+    assert threading.active_count() == threads

@@ -79,7 +79,10 @@ def test_a_trial_is_found_in_mlflow_by_what_it_changes(root: Path) -> None:
     client = MlflowClient(tracking_uri=store_uri(root))
     experiment = client.get_experiment_by_name(RECIPE)
     assert experiment is not None
-    [run] = client.search_runs([experiment.experiment_id], filter_string="tags.trial = 'true'")
+    [run] = client.search_runs([experiment.experiment_id], filter_string="tags.trial = 'true' and tags.stage LIKE '%'")
+    [whole] = client.search_runs([experiment.experiment_id], filter_string="tags.action = 'trial'")
+    assert run.data.tags["mlflow.parentRunId"] == whole.info.run_id
+    assert whole.data.tags["override.validated_splits.candidates.num_candidates"] == "10"
     assert run.data.tags["override.validated_splits.candidates.num_candidates"] == "10"
     assert (run.data.tags["study"], run.info.status) == ("a test", "FINISHED")
 

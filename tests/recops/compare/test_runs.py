@@ -10,7 +10,7 @@ from recops.compare.comparison import compare_runs
 from recops.compare.evaluation import read_evaluation
 from recops.compare.runs import open_runs
 from recops.errors import InputError
-from recops.tracking import tracked_run
+from recops.tracked_run import tracked_run
 from tests.recops.compare.evaluations import STAGE, TRIAL, changed_manifest
 
 

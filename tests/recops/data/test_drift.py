@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from recops.data.drift import judge_drift, profile
-from recops.tracking import accept_run, last_accepted, tracked_run
+from recops.tracked_run import tracked_run
+from recops.tracking import accept_run, last_accepted
 
 
 def table(rows: int = 100, stars: float = 5.0, kinds: int = 2) -> dict[str, object]:

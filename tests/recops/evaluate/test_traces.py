@@ -10,12 +10,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Trace as StoredTrace
 
 from recops.agent.times import Times
+from recops.agent.traces import episode_trace
 from recops.evaluate.agent import player_of, ranking_tasks
 from recops.evaluate.episode_times import read_times, write_times
-from recops.evaluate.traces import episode_trace, prompts_of
+from recops.evaluate.traces import prompts_of
 from recops.records import Episode
 from recops.retrieval.evidence import Evidence
-from recops.tracking import MlflowTracker, open_client, prepare_store, store_uri, tracked_run
+from recops.tracked_run import tracked_run
+from recops.tracking import MlflowTracker, open_client, prepare_store, store_uri
 from tests.recops.agent.world import AGENT
 
 BATCH_SIZE = 4
@@ -59,7 +61,7 @@ def stored(
     episodes, times, *_ = played
     prompts = prompts_of(layout.artefact("ppr_model"), evidence, AGENT)
     traces = [
-        episode_trace("ppr_model", episode, times[place], prompts=prompts, batch_size=BATCH_SIZE)
+        episode_trace("ppr_model", episode, times[place], prompt=prompts(episode.task), batch_size=BATCH_SIZE, tags={})
         for place, episode in enumerate(episodes)
     ]
     root = tmp_path_factory.mktemp("store")
@@ -141,7 +143,9 @@ def test_a_failed_call_is_an_error_with_its_reason(evidence: Evidence, layout) -
         num_completion_tokens=5,
     )
     prompts = prompts_of(layout.artefact("ppr_model"), evidence, AGENT)
-    trace = episode_trace("x", episode, small_pipeline.turn_times(episode), prompts=prompts, batch_size=1)
+    times = small_pipeline.turn_times(episode)
+    trace = episode_trace("x", episode, times, prompt=prompts(task), batch_size=1, tags={"step": "3"})
+    assert (trace.tags["step"], trace.tags["direction"], trace.tags["rank"]) == ("3", "rank", "None")
     [turn, call] = trace.steps
     assert json.loads(turn.outputs["tool_calls"][0]["function"]["arguments"]) == {"a": 1}
     assert (call.name, call.error, trace.whole.error) == ("nonsense", "unknown tool", "unknown_tool")

@@ -12,7 +12,7 @@ from recops.errors import InputError
 from recops.rebuild.rebuild import rebuild
 from recops.rebuild.recorded import recorded_run
 from recops.runner import RECIPE
-from recops.tracking import tracked_run
+from recops.tracked_run import tracked_run
 
 COMMIT = "c" * 40
 Recorded = Callable[..., str]

@@ -1,5 +1,6 @@
 """What tests of training share: a tracker and inputs without a pipeline, small settings, weights as one vector."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from recops.config.policy import GrpoConfig, LoraConfig, SftConfig
 from recops.paths import Layout
+from recops.traces import Trace
 
 LORA = LoraConfig(rank=2, alpha=4, dropout=0.0, target_modules="all-linear")
 SFT = SftConfig(steps=4, batch_size=4, learning_rate=0.005, checkpoint_steps=2, lora=None)
@@ -37,6 +39,7 @@ class StubIO:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.tracker = self
         self.logged: list[tuple[int | None, dict[str, float]]] = []
+        self.traces: list[Trace] = []
         self._inputs = inputs or {}
 
     def input(self, upstream: str) -> Path:
@@ -44,6 +47,9 @@ class StubIO:
 
     def log_metrics(self, metrics: dict[str, float], *, step: int | None) -> None:
         self.logged.append((step, dict(metrics)))
+
+    def log_traces(self, traces: Sequence[Trace]) -> None:
+        self.traces += traces
 
 
 def weights(model: nn.Module) -> Tensor:
