@@ -78,7 +78,8 @@ def _machine_watched(client: Any, run_id: str) -> Iterator[None]:
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
-    monitor = SystemMetricsMonitor(
+    untyped: Any = SystemMetricsMonitor
+    monitor = untyped(
         run_id, sampling_interval=_SECONDS_BETWEEN_SAMPLES, resume_logging=True, tracking_uri=client.tracking_uri
     )
     monitor.start()
