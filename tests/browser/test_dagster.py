@@ -54,10 +54,19 @@ def test_a_partition_is_materialized_by_clicking_and_leads_to_its_mlflow_run(pag
     expect(run.get_by_text("num_interactions").first).to_be_visible()
 
 
+def open_pipelines(page: Page) -> None:
+    """Show the runs of the stages below each run of a pipeline."""
+    pipelines = page.locator("[role=row]").filter(has_text="pipeline")
+    expect(pipelines.first).to_be_visible()
+    for place in reversed(range(pipelines.count())):
+        pipelines.nth(place).get_by_role("button").first.click()
+
+
 def test_two_runs_are_compared_in_mlflow(page: Page, servers: Servers) -> None:
     page.goto(servers.mlflow)
     page.get_by_text("Model training", exact=True).first.click()
     page.get_by_role("link", name=RECIPE, exact=True).first.click()
+    open_pipelines(page)
     for stage in ("sft_checkpoint", "grpo_model"):
         page.locator("[role=row]").filter(has_text=stage).get_by_role("checkbox").first.check()
     page.get_by_role("button", name="Compare").first.click()

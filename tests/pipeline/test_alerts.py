@@ -1,10 +1,6 @@
 """A failed run is told to a web hook: a real run, and a real server on the loopback address."""
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
 
 import pytest
 from dagster import (
@@ -18,42 +14,14 @@ from dagster import (
 )
 
 from jobs.alerts import WEBHOOK, WebhookError, failed_runs
-
-
-class Hook(HTTPServer):
-    """Keeps what was posted; answers with `status`."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.status = 204
-        self.posted: list[Any] = []
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/hook/secret"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Hook
-
-    def do_POST(self) -> None:
-        assert self.headers["Content-Type"] == "application/json"
-        self.server.posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(self.server.status)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        pass
+from tests.pipeline.hook import Hook, listening
 
 
 @pytest.fixture
 def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
-    server = Hook()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv(WEBHOOK, server.address)
-    yield server
-    server.shutdown()
-    server.server_close()
+    with listening() as server:
+        monkeypatch.setenv(WEBHOOK, server.address)
+        yield server
 
 
 @op
@@ -103,6 +71,13 @@ def test_a_hook_that_refuses_fails_the_tick_and_its_address_is_not_told(
     assert "secret" not in str(raised.value)
 
 
+def test_a_message_does_not_follow_a_hook_that_sends_it_elsewhere(hook: Hook, failure: RunFailureSensorContext) -> None:
+    hook.status = 307
+    with pytest.raises(WebhookError, match="answered 307"):
+        failed_runs(failure)
+    assert len(hook.posted) == 1
+
+
 def test_a_hook_that_nobody_answers_fails_the_tick_and_its_address_is_not_told(
     failure: RunFailureSensorContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,3 +86,4 @@ def test_a_hook_that_nobody_answers_fails_the_tick_and_its_address_is_not_told(
         failed_runs(failure)
     assert "secret" not in str(raised.value)
     assert raised.value.__suppress_context__
+    assert raised.value.__cause__ is None, "it would tell the address"

@@ -14,10 +14,12 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 from mlflow import MlflowClient
 
+from jobs.alerts import WEBHOOK
 from jobs.retraining import RETRAIN
 from recops.artifacts import verify
 from recops.paths import Layout
 from recops.tracking import store_uri
+from tests.pipeline.hook import listening
 from tests.pipeline.project import RECIPE, Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -48,10 +50,10 @@ def instance(project: Project) -> Iterator[DagsterInstance]:
 
 
 @contextmanager
-def daemon(project: Project, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def daemon(project: Project, log: Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
     """A daemon with all that it starts in one group of processes, none of which outlives the block."""
     command = ["dagster-daemon", "run", "-w", str(project.root / "workspace.yaml")]
-    environment = {**project.environment, "DAGSTER_HOME": str(project.root / ".dagster")}
+    environment = {**project.environment, "DAGSTER_HOME": str(project.root / ".dagster"), **variables}
     with log.open("ab") as out:
         process = subprocess.Popen(
             command, cwd=project.root, env=environment, stdout=out, stderr=out, start_new_session=True
@@ -123,9 +125,12 @@ def test_a_real_tick_launches_or_skips_and_its_run_is_finished_though_its_daemon
     made = verify(layout.artefact("raw_data"))
     assert not layout.artefact("validated_splits").exists()
 
-    with daemon(project, log):
+    with listening() as hook, daemon(project, log, **{WEBHOOK: hook.address}):
         again = wait_until(lambda: retried(instance, run), f"the run that goes on ({log})")
         wait_until(lambda: status_of(instance, again) == DagsterRunStatus.SUCCESS, f"its end ({log})")
+        [told] = wait_until(lambda: hook.posted, f"a message about the run that failed ({log})")
+        assert (told["run_id"], told["recipe"], told["failed_steps"]) == (run.run_id, RECIPE, {})
+        assert "has died" in told["text"]
     assert status_of(instance, run) == DagsterRunStatus.FAILURE
     assert {stats.step_key for stats in instance.get_run_step_stats(again.run_id)} >= {"validated_splits"}
     assert "raw_data" not in {stats.step_key for stats in instance.get_run_step_stats(again.run_id)}
