@@ -38,6 +38,7 @@ ACTIVE = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,
     DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
 ]
 
 

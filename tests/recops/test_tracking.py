@@ -194,9 +194,14 @@ def test_data_sets_are_logged_with_the_hash_of_their_content(root: Path) -> None
 def test_what_the_machine_does_is_recorded_while_a_run_lasts(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
     client, deadline = MlflowClient(tracking_uri=store_uri(root)), time.monotonic() + 60
-    threads = threading.active_count()
     with start(root) as tracker:
         while "system/cpu_utilization_percentage" not in client.get_run(tracker.run_id).data.metrics:
             assert time.monotonic() < deadline
     assert client.get_run(tracker.run_id).data.metrics["system/system_memory_usage_megabytes"] > 0
-    assert threading.active_count() == threads
+
+
+def test_nobody_watches_the_machine_after_a_run(root: Path) -> None:
+    for _ in range(2):
+        with start(root):
+            assert "SystemMetricsMonitor" in {thread.name for thread in threading.enumerate()}
+        assert "SystemMetricsMonitor" not in {thread.name for thread in threading.enumerate()}
