@@ -71,6 +71,10 @@ def test_two_runs_are_compared_in_mlflow(page: Page, servers: Servers) -> None:
         page.locator("[role=row]").filter(has_text=stage).get_by_role("checkbox").first.check()
     page.get_by_role("button", name="Compare").first.click()
     expect(page.get_by_text("Comparing 2 Runs from 1 Experiment")).to_be_visible()
+    metrics = page.get_by_role("combobox").nth(1)  # of the drawing; the first one chooses its parameters
+    metrics.click()
+    metrics.fill("loss")
+    page.get_by_title("loss", exact=True).first.click()
     for told in ("sft_checkpoint", "grpo_model", "agent.loop", "loss"):
         expect(page.get_by_text(told, exact=True).first).to_be_attached()
 
