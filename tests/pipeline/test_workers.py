@@ -62,7 +62,8 @@ def test_groups_are_shared_and_the_first_worker_writes_the_artefact(copy: Projec
     assert not layout.checkpoints("grpo_model").exists()
     client = MlflowClient(tracking_uri=store_uri(copy.root))
     [experiment] = [one for one in client.search_experiments() if one.name == RECIPE]
-    runs = [run for run in client.search_runs([experiment.experiment_id]) if run.data.tags["stage"] == "grpo_model"]
+    wanted = "tags.stage = 'grpo_model'"
+    runs = client.search_runs([experiment.experiment_id], filter_string=wanted)
     assert runs[0].info.status == "FINISHED"
     assert [one.step for one in client.get_metric_history(runs[0].info.run_id, "ndcg")] == [1, 2]
 
