@@ -9,17 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from recops.config.validated_splits import ValidatedSplitsConfig
 from recops.data.expectations import great_expectations
 from recops.data.quarantine import reason_counts
 from recops.data.screening import ScreenedTable, screen_interactions, screen_items
+from recops.data.user_codes import coded_active_users
 from recops.data.window import in_window
 from recops.errors import InputError
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ def _cleaned(raw: Path, config: ValidatedSplitsConfig, *, seed: int, beside: Exe
     screened, accepted = screen_interactions(source["interactions"], listed, config, seed=seed, beside=beside)
     distinct = drop_exact_repeats(accepted, user="user_id")
     inside = distinct.filter(in_window(config.window))
-    coded, users = _with_coded_users(_of_active_users(inside, config.min_interactions_per_user))
+    coded, users = coded_active_users(inside, inside["user_id"].hash(), config.min_interactions_per_user)
     core = k_core(coded, min_per_user=config.min_interactions_per_user, min_per_item=config.min_interactions_per_item)
     core, users = _renumbered(core, users, "user", start=0)
     core, known = _renumbered(core, listed, "item", start=1)
@@ -116,13 +113,18 @@ def k_core(interactions: pl.DataFrame, *, min_per_user: int, min_per_item: int) 
     Raises:
         InputError: nothing is left.
     """
-    users, items = interactions["user"].to_numpy(), interactions["item"].to_numpy()
-    rows, before = np.arange(len(interactions)), -1
-    while len(rows) != before:
-        before = len(rows)
-        for codes, minimum in ((users, min_per_user), (items, min_per_item)):
-            rows = rows[_frequent(codes[rows], minimum)]
-    if not len(rows):
+    codes = [interactions[name].to_numpy() for name in ("user", "item")]
+    counts = [np.bincount(one) for one in codes]
+    kept = np.ones(len(interactions), dtype=np.bool_)
+    while True:
+        rare = [count < minimum for count, minimum in zip(counts, (min_per_user, min_per_item), strict=True)]
+        leaving = np.flatnonzero(kept & (rare[0][codes[0]] | rare[1][codes[1]]))
+        if not len(leaving):
+            break
+        kept[leaving] = False
+        # Only what leaves is counted again: few rows after the first round.
+        counts = [n - np.bincount(one[leaving], minlength=len(n)) for n, one in zip(counts, codes, strict=True)]
+    if not kept.any():
         raise InputError(
             "validated_splits.min_interactions_per_user, min_interactions_per_item",
             found=f"no interaction of {len(interactions)} left with at least {min_per_user} per user "
@@ -130,30 +132,7 @@ def k_core(interactions: pl.DataFrame, *, min_per_user: int, min_per_item: int) 
             expected="a core of active users and items",
             next_step="Lower the two minima, or take a larger source.",
         )
-    return interactions[rows]
-
-
-def _frequent(codes: NDArray[np.int32], minimum: int) -> Mask:
-    return np.asarray(np.bincount(codes)[codes] >= minimum) if len(codes) else np.zeros(0, dtype=np.bool_)
-
-
-def _of_active_users(interactions: pl.DataFrame, minimum: int) -> pl.DataFrame:
-    """Leave out most rows of users that no core can hold, before their ids are compared.
-
-    Users are told apart by a hash: two that share one count together, and both stay for the core to judge. Where none
-    would be left all stay, and the core says what is wrong.
-    """
-    active = interactions.filter(pl.len().over(pl.col("user_id").hash()) >= minimum)
-    return interactions if active.is_empty() else active
-
-
-def _with_coded_users(accepted: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Put a number, int32, for each `user_id`: in the order in which they come; return the rows and the users."""
-    coded = pc.dictionary_encode(accepted["user_id"].to_arrow(compat_level=pl.CompatLevel.oldest()))
-    codes = pl.Series("user", coded.indices.to_numpy())
-    ids = pl.Series("user_id", coded.dictionary)
-    users = pl.DataFrame([pl.Series("user", np.arange(len(ids), dtype=np.int32)), ids])
-    return accepted.select(codes, pl.exclude("user_id")), users
+    return interactions.filter(kept)
 
 
 def _numbered(ids: pl.DataFrame, name: str, *, start: int) -> pl.DataFrame:

@@ -65,25 +65,25 @@ def run_validated_splits(io: StageIO, config: ValidatedSplitsConfig, *, seed: in
     taken = taken_items(interactions, len(clean.items))
     samples, dropped = build_samples(interactions, taken, config.split.fitted_on)
     check_slices(samples, interactions)
-    samples = with_candidates(
-        samples,
-        interactions,
-        taken,
-        user_ids=clean.users["user_id"],
-        item_ids=clean.items["item_id"],
-        config=config.candidates,
-        seed=seed,
-    )
     with ThreadPoolExecutor(1, "write") as beside:
-        writing = beside.submit(_write_tables, io.out, raw, clean, interactions, samples)
+        writing = [beside.submit(_write_tables, io.out, raw, clean, interactions)]
+        samples = with_candidates(
+            samples,
+            interactions,
+            taken,
+            user_ids=clean.users["user_id"],
+            item_ids=clean.items["item_id"],
+            config=config.candidates,
+            seed=seed,
+        )
+        writing.append(beside.submit(samples.write_parquet, io.out / "samples.parquet"))
         slices = slice_facts(interactions, samples)
         suites = {f"{name}_rows": table.suite for name, table in clean.screened.items()}
         suites |= judge_tables(clean, interactions, samples, slices=slices, config=config, seed=seed)
         report = _report(clean, samples, slices, {**clean.dropped, **dropped}, suites, config.candidates)
-        writing.result()
+        for written in writing:
+            written.result()
     _write_facts(io.out, slices, suites, report, config)
-    categories = pl.scan_parquet(io.out / "items.parquet").select("item", "category").collect()
-    write_json(io.out / PROFILE, profile(interactions, categories))
     for page in (PROFILE, "validation.html"):
         io.tracker.log_file(io.out / page)
     return report
@@ -145,9 +145,9 @@ def _readable(facts: dict[str, int]) -> dict[str, Any]:
     return shown
 
 
-def _write_tables(out: Path, raw: Path, clean: CleanTables, interactions: pl.DataFrame, samples: pl.DataFrame) -> None:
+def _write_tables(out: Path, raw: Path, clean: CleanTables, interactions: pl.DataFrame) -> None:
+    """Write everything that is there before candidates are drawn."""
     interactions.write_parquet(out / "interactions.parquet")
-    samples.write_parquet(out / "samples.parquet")
     described = pl.scan_parquet(raw / "items.parquet").drop("item_id")
     items = clean.items.lazy().join(described, on="row", how="left").drop("row").sort("item")
     # In one piece: a sink would write each part as it comes, and the bytes would tell of the order of the threads.
@@ -158,6 +158,8 @@ def _write_tables(out: Path, raw: Path, clean: CleanTables, interactions: pl.Dat
         users = users.join(kinds, on="user_id", how="left", maintain_order="left")
     users.write_parquet(out / "users.parquet")
     clean.quarantine.write_parquet(out / "quarantine.parquet")
+    categories = pl.scan_parquet(out / "items.parquet").select("item", "category").collect()
+    write_json(out / PROFILE, profile(interactions, categories))
 
 
 def _write_facts(
