@@ -41,6 +41,8 @@ Skippable = Literal["sft_checkpoint", "grpo_model"]
 """Stages that a trial may leave out: who reads their policy then reads that of the stage before."""
 
 _BEFORE: dict[StageName, StageName] = {"sft_checkpoint": "base_policy", "grpo_model": "sft_checkpoint"}
+_ONCE_MORE: tuple[StageName, ...] = ("grpo_model", "preference_pairs", "ppr_model")
+"""A further round of PPR; what it reads as the GRPO policy is the model of the round before."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def run_trial(
     late: Late | None = None,
     skipped: Collection[Skippable] = (),
     pipeline: str | None = None,
+    rounds: int = 1,
 ) -> Iterator[TrialStage]:
     """Make an artefact and everything that it is made from, with other values for some keys; yield stage by stage.
 
@@ -80,19 +83,22 @@ def run_trial(
         late: more values, for some of the stages.
         skipped: stages that do not run and are not yielded.
         pipeline: identifier of the trial as a whole, by which a retry finds it; None for a new one.
+        rounds: of PPR, where that is the last stage: each mines with the model of the round before and goes on from it.
 
     Raises:
         InputError: a key or a value is wrong, or as `run_stage`.
     """
     assert through not in skipped, f"{through} is the last stage and is skipped"
+    assert rounds == 1 or through == "ppr_model", f"{rounds} rounds of PPR, but {through} is the last stage"
     late = late or Late(STAGE_NAMES[0], {})
     everything = {**overrides, **late.overrides}
     before, after = (trial_recipe(root, recipe_name, values) for values in (overrides, everything))
     places: dict[StageName, Path] = {}
     pipeline = pipeline or uuid.uuid4().hex
-    for name in stages_through(through, skipped):
-        if name in skipped:
-            places[name] = places[_BEFORE[name]]
+    for name in [*stages_through(through, skipped), *_ONCE_MORE * (rounds - 1)]:
+        source = _source(name, skipped, places)
+        if source is not None:
+            places[name] = source
             continue
         recipe, values = (after, everything) if late.holds_for(name) else (before, overrides)
         told = {f"override.{key}": str(value) for key, value in values.items()}
@@ -100,6 +106,13 @@ def run_trial(
         made = _made(name, recipe, upstream, tags={"trial": "true", **told, **tags}, pipeline=pipeline)
         places[name] = made.artefact
         yield made
+
+
+def _source(name: StageName, skipped: Collection[Skippable], places: Mapping[StageName, Path]) -> Path | None:
+    """Return the policy that stands for one that is not made: that before a skipped stage, or of the round before."""
+    if name == "grpo_model" and "ppr_model" in places:
+        return places["ppr_model"]
+    return places[_BEFORE[name]] if name in skipped else None
 
 
 def _made(

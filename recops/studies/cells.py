@@ -60,7 +60,9 @@ def run_cell(root: Path, study: Study, cell: Cell, folder: Path) -> Path:
     tags = {"study": study.name, "variant": cell.variant}
 
     def made_through(last: StageName) -> dict[StageName, TrialStage]:
-        stages = run_trial(root, cell.recipe, seed, through=last, tags=tags, late=late, skipped=variant.skips)
+        rounds = variant.rounds if last == cell.stage else 1
+        parts: Any = {"late": late, "skipped": variant.skips, "rounds": rounds}
+        stages = run_trial(root, cell.recipe, seed, through=last, tags=tags, **parts)
         return {stage.name: stage for stage in stages}
 
     made = made_through(cell.stage)
@@ -88,6 +90,7 @@ def run_cell(root: Path, study: Study, cell: Cell, folder: Path) -> Path:
         "overrides": overrides,
         "since": variant.since,
         "skips": list(variant.skips),
+        "rounds": variant.rounds,
         "minutes": round((time.monotonic() - started) / 60, 1),
         **measured,
     }

@@ -28,6 +28,7 @@ class Variant(Section):
         since: the first stage that all this holds for; what lies before is as the recipe has it. Whatever is measured
             plays under the changed settings.
         skips: stages that are left out; the next one goes on with the policy before them.
+        rounds: of PPR; each mines with the model of the round before and goes on from it.
         measured: policies that play, or `baselines`.
     """
 
@@ -35,6 +36,7 @@ class Variant(Section):
     without_tools: tuple[str, ...]
     since: StageName
     skips: tuple[Skippable, ...]
+    rounds: Annotated[int, Field(ge=1)]
     measured: Annotated[tuple[Measured, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -45,6 +47,8 @@ class Variant(Section):
             raise ValueError(f"since: nothing is changed that could hold from {self.since} on")
         if set(self.skips) & set(self.measured):
             raise ValueError("measured: a stage that is skipped")
+        if self.rounds > 1 and self.measured != ("ppr_model",):
+            raise ValueError("rounds: more than one is of PPR, so that ppr_model alone can be measured")
         return self
 
     def late(self, recipe: Recipe) -> Late:

@@ -12,7 +12,7 @@ from tests.pipeline.project import RECIPE, Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-AS_IT_IS: dict[str, Any] = {"changes": {}, "without_tools": [], "since": "raw_data", "skips": []}
+AS_IT_IS: dict[str, Any] = {"changes": {}, "without_tools": [], "since": "raw_data", "skips": [], "rounds": 1}
 STUDY = {
     "name": "small",
     "description": "Two variants of a small recipe.",
@@ -24,6 +24,14 @@ STUDY = {
     "variants": {
         "recipe": {**AS_IT_IS, "measured": ["baselines", "base_policy", "grpo_model"]},
         "shorter": {**AS_IT_IS, "changes": {"grpo_model.steps": 1}, "measured": ["grpo_model"]},
+        "other_reward": {
+            **AS_IT_IS,
+            "changes": {"agent.reward.call_cost": 0.1},
+            "without_tools": ["rank_by_similarity"],
+            "since": "grpo_model",
+            "measured": ["grpo_model"],
+        },
+        "refined_twice": {**AS_IT_IS, "skips": ["grpo_model"], "rounds": 2, "measured": ["ppr_model"]},
     },
     "pairs": [["recipe/grpo_model", "shorter/grpo_model"], ["recipe/grpo_model", "recipe/lambdamart"]],
     "groups": [],
@@ -31,7 +39,9 @@ STUDY = {
     "confidence": 0.95,
 }
 CELLS = [f"recipe.{stage}.7.json" for stage in ("baselines", "base_policy", "grpo_model")] + [
-    "shorter.grpo_model.7.json"
+    "shorter.grpo_model.7.json",
+    "other_reward.grpo_model.7.json",
+    "refined_twice.ppr_model.7.json",
 ]
 
 
@@ -75,7 +85,28 @@ def agrees(tables: str, systems: dict[str, Any]) -> None:
 
 
 def test_only_what_differs_from_the_recipe_was_made(studied: Project) -> None:
-    assert [path.name for path in (studied.root / "runs" / RECIPE).iterdir()] == ["grpo_model"]
+    made = {path.name: len(list(path.glob("*/manifest.json"))) for path in (studied.root / "runs" / RECIPE).iterdir()}
+    assert made == {"grpo_model": 2, "preference_pairs": 2, "ppr_model": 2}
+
+
+def test_each_round_mines_with_the_model_of_the_round_before(studied: Project) -> None:
+    manifests = [read_json(path) for path in (studied.root / "runs" / RECIPE).glob("*/*/manifest.json")]
+    sft = read_json(studied.root / "models" / RECIPE / "sft_checkpoint" / "manifest.json")
+    ppr = {manifest["fingerprint"]: manifest for manifest in manifests if manifest["stage"] == "ppr_model"}
+    read = {manifest["lineage"]["grpo_model"]["fingerprint"]: manifest for manifest in ppr.values()}
+    [second] = [manifest for started, manifest in read.items() if started in ppr]
+    assert set(read) == {sft["fingerprint"], next(name for name, one in ppr.items() if one is not second)}
+    cell = read_json(studied.root / "docs" / "results" / "small" / RECIPE / "refined_twice.ppr_model.7.json")
+    assert (cell["fingerprint"], cell["skips"], cell["rounds"]) == (second["fingerprint"], ["grpo_model"], 2)
+
+
+def test_what_comes_before_a_late_change_is_the_recipes(studied: Project) -> None:
+    manifests = [read_json(path) for path in (studied.root / "runs" / RECIPE).glob("grpo_model/*/manifest.json")]
+    [changed] = [one for one in manifests if one["settings"]["agent"]["reward"]["call_cost"] == 0.1]
+    assert "rank_by_similarity" not in changed["settings"]["agent"]["tools"]
+    sft = read_json(studied.root / "models" / RECIPE / "sft_checkpoint" / "manifest.json")
+    assert changed["lineage"]["sft_checkpoint"]["fingerprint"] == sft["fingerprint"]
+    assert "rank_by_similarity" in sft["settings"]["agent"]["tools"]
 
 
 def test_a_second_run_measures_nothing(studied: Project) -> None:

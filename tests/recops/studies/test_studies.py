@@ -18,7 +18,7 @@ from recops.studies.rows import missing_cells, read_rows
 from recops.studies.sitting import wanted_cells
 from recops.studies.table import study_tables
 
-AS_IT_IS: dict[str, Any] = {"changes": {}, "without_tools": [], "since": "raw_data", "skips": []}
+AS_IT_IS: dict[str, Any] = {"changes": {}, "without_tools": [], "since": "raw_data", "skips": [], "rounds": 1}
 PLAN: dict[str, Any] = {
     "name": "small",
     "description": "What it is about.",
@@ -166,6 +166,7 @@ def test_a_pair_without_its_cells_is_left_out(folder: Path) -> None:
             "nothing is changed",
         ),
         ({"variants": {"recipe": {**AS_IT_IS, "skips": ["grpo_model"], "measured": ["grpo_model"]}}}, "is skipped"),
+        ({"variants": {"recipe": {**AS_IT_IS, "rounds": 2, "measured": ["grpo_model"]}}}, "rounds: more than one"),
         ({"variants": {"recipe": {**AS_IT_IS, "skips": ["base_policy"], "measured": ["grpo_model"]}}}, "skips"),
         ({"groups": [{"title": "T", "against": "recipe/sasrec", "rows": {"a": "recipe/grpo_model"}}]}, "is no row"),
         ({"pairs": [], "groups": [{"title": "T", "against": "x/y", "rows": {"a": "x/y"}}]}, "groups: x/y is no system"),
