@@ -100,6 +100,19 @@ def ask_habits(toolbox: Toolbox, tasks: Sequence[Task], agent: AgentConfig) -> l
     return [tuple(read_habits(toolbox.call(task, "get_user_profile", {})).values()) for task in tasks]
 
 
+def reciprocal_ranks(ranks: Ranks, constant: float) -> NDArray[np.float64]:
+    """Return what an order adds to each candidate, of the shape of `ranks`: 1 / (constant + rank), 0 if `UNKNOWN`."""
+    known = ranks != UNKNOWN
+    return np.where(known, 1.0 / (constant + np.where(known, ranks, 0)), 0.0)
+
+
+def merged(parts: Sequence[NDArray[np.float64]], merge: MergeConfig) -> NDArray[np.float64]:
+    """Return the sum of what the orders add, at least one, in the order of asking: the first leads."""
+    weights = [merge.lead_factor, *(1.0 for _ in parts[1:])]
+    weighted = [weight * part for weight, part in zip(weights, parts, strict=True)]
+    return np.asarray(np.sum(weighted, axis=0), dtype=np.float64)
+
+
 class Fusion:
     """Knows which plan ranks best for which habits, and scores candidates by a plan's orders."""
 
@@ -135,13 +148,7 @@ class Fusion:
 
     def scores(self, orders: Sequence[Ranks]) -> NDArray[np.float64]:
         """Return the score of each candidate, shape (..., K), from ranks (..., K) in the order of asking."""
-        weights = [self._merge.lead_factor, *(1.0 for _ in orders[1:])]
-        parts = [weight * self._reciprocal(ranks) for weight, ranks in zip(weights, orders, strict=True)]
-        return np.asarray(np.sum(parts, axis=0), dtype=np.float64)
-
-    def _reciprocal(self, ranks_K: Ranks) -> NDArray[np.float64]:
-        known, constant = ranks_K != UNKNOWN, self._merge.rank_constant
-        return np.where(known, constant / (constant + np.where(known, ranks_K, 0)), 0.0)
+        return merged([reciprocal_ranks(ranks, self._merge.rank_constant) for ranks in orders], self._merge)
 
     def plan(self, num_sources: int, habits: Habits) -> Plan:
         """Return the plan of so many sources for users with these habits; `()` asks for that of all users."""

@@ -20,6 +20,7 @@ from recops.tools.toolbox import Toolbox, suite
 __all__ = [
     "ANSWER_THOUGHTS",
     "SYSTEM",
+    "SYSTEM_WITHOUT_TOOLS",
     "THOUGHTS",
     "answer_message",
     "call_message",
@@ -28,6 +29,7 @@ __all__ = [
     "render_answer",
     "render_order",
     "request_line",
+    "system_text",
     "task_messages",
     "tool_message",
     "tool_schemas",
@@ -44,6 +46,14 @@ SYSTEM: dict[Loop, str] = {
     ),
 }
 """What each loop asks for; the loops themselves are in `recops.agent.loops`."""
+
+SYSTEM_WITHOUT_TOOLS: dict[Loop, str] = {
+    "react": "Find out what the user takes next. Write one line: Answer: and letters, best first.",
+    "analyze_plan_act": (
+        "Find out what the user takes next. Say what is known, then write one line: Answer: and letters, best first."
+    ),
+}
+"""The same where there is nothing to call."""
 
 THOUGHTS: dict[str, str] = {
     "get_user_profile": "I look at the user's tastes.",
@@ -84,13 +94,18 @@ def task_messages(task: Task, toolbox: Toolbox, agent: AgentConfig) -> list[dict
         history=history_lines(items, context.item_text, agent, toolbox.count_tokens, describe=context.described),
         num_candidates=len(task.candidates),
         candidates=shown,
-        loop=agent.loop,
+        system=system_text(agent),
     )
     return [*messages, *task.opening]
 
 
+def system_text(agent: AgentConfig) -> str:
+    """Return the system message: what the loop asks for, of an agent that has tools or none."""
+    return (SYSTEM if agent.tools else SYSTEM_WITHOUT_TOOLS)[agent.loop]
+
+
 def prompt_messages(
-    request: str, *, history: Sequence[str], num_candidates: int, candidates: Sequence[str], loop: Loop
+    request: str, *, history: Sequence[str], num_candidates: int, candidates: Sequence[str], system: str
 ) -> list[dict[str, Any]]:
     """Return system and user message.
 
@@ -100,7 +115,7 @@ def prompt_messages(
         num_candidates: how many labels there are.
         candidates: one clean line per candidate; empty to say only which labels there are. They are not listed: a
             small model that learns to copy an order would first copy the alphabet.
-        loop: which one the system message asks for.
+        system: see `system_text`.
     """
     labels = [label(place) for place in range(num_candidates)]
     lines = [request, *([HEADER, *history] if history else [])]
@@ -108,7 +123,7 @@ def prompt_messages(
         lines += ["Candidates:", *(f" {name} | {text}" for name, text in zip(labels, candidates, strict=True))]
     else:
         lines += [f"Candidates: {labels[0]} to {labels[-1]}"]
-    return [{"role": "system", "content": SYSTEM[loop]}, {"role": "user", "content": "\n".join(lines)}]
+    return [{"role": "system", "content": system}, {"role": "user", "content": "\n".join(lines)}]
 
 
 def request_line(direction: Direction, num_ranked: int) -> str:

@@ -100,7 +100,8 @@ class _Play:
         sources, look = self._sources(high), self._look(high)
         if look is not None:
             yield [look]
-        yield list(sources[:low])
+        if low:
+            yield list(sources[:low])
         for source in sources[low:]:
             if len(leaders(self._environment.calls)) < 2:
                 return
@@ -117,6 +118,8 @@ class _Play:
 
     def _sources(self, count: int) -> list[Source]:
         """Return so many sources: the plan for the habits that the user was found to have, or random ones."""
+        if not count:
+            return []
         if self._explores:
             plan: Plan = tuple(int(place) for place in self._generator.permutation(len(self._fusion.sources))[:count])
         else:

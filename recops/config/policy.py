@@ -8,7 +8,9 @@ from recops.config.endpoint import EndpointConfig
 from recops.config.section import Section
 
 Count = Annotated[int, Field(ge=1)]
+CountOrNone = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
+AdvantageRule = Literal["mean", "leave_one_out", "standardized"]
 
 
 class LoraConfig(Section):
@@ -79,7 +81,8 @@ class ExpertEpisodesConfig(Section):
 
     Attributes:
         pair_fraction: share of tasks that ask about two candidates, as PPR does later.
-        min_orders: least number of ordering calls of a scripted episode; `max_orders` the greatest.
+        min_orders: least number of ordering calls of a scripted episode; `max_orders` the greatest. With 0 the script
+            answers in a random order, which is all that an agent without tools can imitate.
         explore_fraction: share of scripted episodes that ask random tools; the others ask the best set of their size.
         look_fraction: share of scripted episodes with one more call, to a tool that describes.
         keep_target_in_top: an episode is kept where the target is among as many.
@@ -96,8 +99,8 @@ class ExpertEpisodesConfig(Section):
     num_scripted: Annotated[int, Field(ge=0)]
     num_self_played: Annotated[int, Field(ge=0)]
     pair_fraction: Annotated[float, Field(ge=0, le=1)]
-    min_orders: Count
-    max_orders: Count
+    min_orders: CountOrNone
+    max_orders: CountOrNone
     explore_fraction: Annotated[float, Field(ge=0, le=1)]
     look_fraction: Annotated[float, Field(ge=0, le=1)]
     keep_target_in_top: Count
@@ -130,6 +133,9 @@ class SftConfig(Section):
 class GrpoConfig(Section):
     """Settings of the stage `grpo_model` (list-wise GRPO).
 
+    `advantage` is the reward minus the mean of the group (AgenticRec), minus the mean of the others of the group, or
+    divided by the standard deviation of the group as well (GRPO as first published; episodes of groups that hardly
+    differ then weigh as much as those of groups that do).
     `constrain_answers` lets an answer that has begun only become a valid list, which the loop `recops` can: the policy
     is then trained on tokens that it did not choose freely, so that recipes have it off.
     """
@@ -139,7 +145,7 @@ class GrpoConfig(Section):
     group_size: Annotated[int, Field(ge=2)]
     learning_rate: Positive
     temperature: Positive
-    advantage: Literal["mean", "leave_one_out"]
+    advantage: AdvantageRule
     drop_negative_groups: bool
     beta: Annotated[float, Field(ge=0)]
     tool_loop: Literal["trl", "recops"]

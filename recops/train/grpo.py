@@ -1,8 +1,8 @@
 """List-wise GRPO: groups of whole tool-using episodes of one task, advantage = reward minus the group's mean.
 
 TRL's GRPOTrainer trains; `recops.train.tool_loops` says who plays. The environment scores the episodes, with the code
-that evaluation and use call. Two rules are ours, both from AgenticRec: no
-division by the group's standard deviation, and a group whose rewards are all negative is dropped.
+that evaluation and use call. Two rules are ours, both from AgenticRec and settings of the recipe: no division by the
+group's standard deviation, and a group whose rewards are all negative is dropped.
 Shapes: N episodes of a step, G episodes of a group, T tokens after the prompt.
 """
 

@@ -2,7 +2,7 @@
 
 A hidden preference over random candidates; each ordering tool answers a noisy view of it; the right answer is the
 reciprocal-rank fusion of the views seen, the first leading as the expert has it, and with one view its copy. Pairs ask
-for the MORE or the LESS likely of two.
+for the MORE or the LESS likely of two. Without an ordering tool there is no view: only an answer's form can be learned.
 Messages come from the functions that write real prompts; items come from the catalogue, so that its words are known.
 """
 
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recops.agent.fusion import Source, sources_of
+from recops.agent.fusion import UNKNOWN, Source, merged, reciprocal_ranks, sources_of
 from recops.agent.loops import episode_messages
 from recops.agent.memory import CountTokens, history_lines
-from recops.agent.prompts import prompt_messages, render_order, request_line
+from recops.agent.prompts import prompt_messages, render_order, request_line, system_text
 from recops.agent.script import opening_calls
 from recops.config.agent import AgentConfig, ItemField, MergeConfig
 from recops.records import Call, Direction, label
@@ -71,7 +71,7 @@ class SyntheticEpisodes:
         chosen = self._asked(generator, rounds)[:num_views]
         views, fusion = draw_views(generator, num_candidates, len(chosen), self._agent.merge)
         calls = [_ordering(self._sources[place], view) for place, view in zip(chosen, views, strict=True)]
-        if self._agent.loop == "analyze_plan_act":
+        if calls and self._agent.loop == "analyze_plan_act":
             # As the expert does it: some at once, then one by one.
             first = int(generator.integers(1, len(calls) + 1))
             rounds.append(calls[:first])
@@ -94,7 +94,7 @@ class SyntheticEpisodes:
                 history=history,
                 num_candidates=len(candidates),
                 candidates=shown if agent.candidate_fields else [],
-                loop=agent.loop,
+                system=system_text(agent),
             )
         ]
 
@@ -127,22 +127,24 @@ def _ordering(source: Source, view: View) -> Call:
 def draw_views(
     generator: np.random.Generator, num_candidates: int, num_views: int, merge: MergeConfig
 ) -> tuple[list[View], list[int]]:
-    """Return views of one hidden preference, and the candidates (0-based) by their fusion, best first."""
+    """Return views of one hidden preference, and the candidates (0-based) by their fusion, best first.
+
+    Without a view they are in the order of the preference, which nobody can tell.
+    """
     preference = generator.normal(size=num_candidates)
     views = [_view(generator, preference) for _ in range(num_views)]
-    weights = [merge.lead_factor, *(1.0 for _ in views[1:])]
-    parts = [w * view_scores(*view, merge.rank_constant) for w, view in zip(weights, views, strict=True)]
-    scores = np.sum(parts, axis=0)
+    scores = merged([view_scores(*view, merge.rank_constant) for view in views], merge) if views else preference
     return views, [int(one) for one in np.argsort(-scores, kind="stable")]
 
 
 def view_scores(known: NDArray[np.int64], unknown: NDArray[np.int64], rank_constant: float) -> NDArray[np.float64]:
-    """Return what one view adds to each candidate: 1 / (constant + rank), and for an unknown one next to nothing.
+    """Return what one view adds to each candidate: its reciprocal rank, and for an unknown one next to nothing.
 
-    Reciprocal rank fusion (Cormack et al., SIGIR 2009); unknown candidates keep the order in which they are listed.
+    Unknown candidates keep the order in which they are listed, for a copy has to end somehow.
     """
-    scores = np.zeros(len(known) + len(unknown))
-    scores[known] = 1.0 / (rank_constant + np.arange(len(known)))
+    ranks = np.full(len(known) + len(unknown), UNKNOWN, dtype=np.int64)
+    ranks[known] = np.arange(len(known))
+    scores = reciprocal_ranks(ranks, rank_constant)
     scores[unknown] = -1e-6 * np.arange(len(unknown))
     return scores
 

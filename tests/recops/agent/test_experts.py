@@ -62,6 +62,20 @@ def test_scripted_episodes_are_valid(direction: str, toolbox: Toolbox, script: S
         assert CONFIG.min_orders <= len(orders) <= CONFIG.max_orders
 
 
+@pytest.mark.parametrize("loop", ["react", "analyze_plan_act"])
+@pytest.mark.parametrize("direction", ["rank", "more"])
+def test_without_tools_the_script_answers_in_a_random_order(toolbox: Toolbox, loop: str, direction: Any) -> None:
+    agent = changed(tools=(), loop=loop)
+    alone = Toolbox(toolbox.evidence, agent)
+    script = fit_script(alone, CONFIG.model_copy(update={"min_orders": 0, "max_orders": 0}), agent, seed=1)
+    task = all_tasks(alone, direction)[0]
+    played = [
+        scripted_episode(task, alone, agent, np.random.default_rng(number), script=script) for number in range(40)
+    ]
+    assert {(one.answer.error, one.calls, len(one.messages)) for one in played} == {(None, (), 1)}
+    assert {one.answer.ranking[0] for one in played} == set(task.candidates)
+
+
 def test_the_script_never_looks_at_the_target(toolbox: Toolbox, script: Script) -> None:
     tasks = all_tasks(toolbox)
     shown = [episode.messages for episode in episodes(toolbox, script, tasks)]

@@ -12,6 +12,7 @@ from recops.agent.fusion import ORDERING_TOOLS
 from recops.agent.loops import AGREE, ASKED, COMPLETE, DIFFER, KNOWLEDGE, call_messages, episode_messages, leaders
 from recops.agent.prompts import SYSTEM, answer_message, call_message, task_messages, tool_message
 from recops.agent.script import Script, scripted_episode
+from recops.config.agent import AgentConfig
 from recops.records import Call, Episode
 from recops.tools.toolbox import TOOLS, Toolbox
 from tests.recops.agent.test_experts import CONFIG
@@ -93,6 +94,15 @@ def test_the_prompt_asks_for_the_recipes_loop(toolbox: Toolbox) -> None:
 
     assert (one[0]["content"], other[0]["content"]) == (SYSTEM["react"], SYSTEM["analyze_plan_act"])
     assert one[1] == other[1]
+
+
+@pytest.mark.parametrize("agent", [AGENT, PLANNING])
+def test_an_agent_without_tools_is_not_told_to_call_any(toolbox: Toolbox, agent: AgentConfig) -> None:
+    system, user = task_messages(all_tasks(toolbox)[0], toolbox, changed(agent, tools=()))
+
+    assert system["content"].endswith("one line: Answer: and letters, best first.")
+    assert "tool" not in system["content"].lower()
+    assert user == task_messages(all_tasks(toolbox)[0], toolbox, agent)[1]
 
 
 @pytest.fixture(scope="module")

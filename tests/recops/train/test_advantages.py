@@ -22,6 +22,16 @@ def test_leave_one_out_compares_with_the_mean_of_the_others() -> None:
     assert torch.allclose(advantages[0], REWARDS[0] - REWARDS[1:4].mean())
 
 
+def test_standardized_advantages_have_one_spread_whatever_the_rewards() -> None:
+    advantages, _ = group_advantages(REWARDS, 4, rule="standardized", drop_negative=False)
+    tenfold, _ = group_advantages(10 * REWARDS, 4, rule="standardized", drop_negative=False)
+    equal, _ = group_advantages(torch.full((4,), 0.5), 4, rule="standardized", drop_negative=False)
+    assert torch.allclose(advantages.view(2, 4).std(dim=1), torch.ones(2), atol=1e-3)
+    assert torch.allclose(tenfold, advantages, atol=1e-3)
+    assert torch.allclose(advantages[:4], torch.tensor([0.5, -0.5, 0.0, 0.0]) / REWARDS[:4].std(), atol=1e-3)
+    assert equal.tolist() == [0.0] * 4
+
+
 def test_a_group_whose_rewards_are_all_negative_is_dropped() -> None:
     advantages, kept = group_advantages(REWARDS, 4, rule="mean", drop_negative=True)
     assert advantages[4:].tolist() == [0.0] * 4

@@ -5,7 +5,7 @@ from recops.agent.prompts import answer_message, call_message, prompt_messages, 
 from recops.train.conversations import IGNORED, encode_conversations
 
 CONVERSATION = [
-    *prompt_messages("Rank.", history=["Tools"], num_candidates=3, candidates=[], loop="react"),
+    *prompt_messages("Rank.", history=["Tools"], num_candidates=3, candidates=[], system="Rank."),
     call_message("rank_by_next_item", {}),
     tool_message("rank_by_next_item", "Order: C A B"),
     answer_message(["C", "A"]),

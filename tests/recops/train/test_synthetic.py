@@ -53,6 +53,16 @@ def test_the_warm_up_merges_as_the_agent_says(setting: dict[str, float]) -> None
     assert drawn[0][1] != drawn[1][1]
 
 
+@pytest.mark.parametrize("loop", ["react", "analyze_plan_act"])
+def test_without_tools_an_episode_is_an_answer_that_nothing_tells(toolbox: Toolbox, loop: str) -> None:
+    agent = AGENT.model_copy(update={"tools": (), "loop": loop})
+    source = SyntheticEpisodes(toolbox.item_text, 10, agent)
+    generator = np.random.default_rng(1)
+    drawn = [source.draw(generator, num_candidates=6, num_views=2, direction="rank", history=2) for _ in range(40)]
+    assert {tuple(message["role"] for message in messages) for messages in drawn} == {("system", "user", "assistant")}
+    assert len({messages[-1]["content"] for messages in drawn}) > 30
+
+
 def test_less_is_answered_by_the_worst_of_two_and_more_by_the_best(source: SyntheticEpisodes) -> None:
     answers = {}
     for direction in ("more", "less"):
