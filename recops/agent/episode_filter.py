@@ -57,7 +57,7 @@ def rejection(episode: Episode, *, keep_target_in_top: int, max_calls: int, max_
         return str(episode.answer.error)
     if episode.num_completion_tokens > max_tokens:
         return "too_long"
-    if not episode.calls:
+    if max_calls and not episode.calls:
         return "no_call"
     if len(episode.calls) > max_calls:
         return "over_call_budget"

@@ -86,7 +86,7 @@ class ExpertEpisodesConfig(Section):
         explore_fraction: share of scripted episodes that ask random tools; the others ask the best set of their size.
         look_fraction: share of scripted episodes with one more call, to a tool that describes.
         keep_target_in_top: an episode is kept where the target is among as many.
-        keep_max_calls: and where it made at most as many calls.
+        keep_max_calls: and where it made at most as many calls; and at least one, unless this is 0.
         keep_max_similarity: and where it is less alike than this to every one kept before it (Jaccard similarity of
             their runs of three words); null for no such filter.
         keep_max_tool_set_fraction: no set of called tools is more than this share of what is kept; null for no limit.
@@ -104,7 +104,7 @@ class ExpertEpisodesConfig(Section):
     explore_fraction: Annotated[float, Field(ge=0, le=1)]
     look_fraction: Annotated[float, Field(ge=0, le=1)]
     keep_target_in_top: Count
-    keep_max_calls: Count
+    keep_max_calls: CountOrNone
     keep_max_similarity: Annotated[float, Field(gt=0, le=1)] | None
     keep_max_tool_set_fraction: Annotated[float, Field(gt=0, le=1)] | None
     temperature: Positive

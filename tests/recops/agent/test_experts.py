@@ -151,6 +151,7 @@ def test_the_filter_says_why(toolbox: Toolbox) -> None:
     assert reason(answer=Answer((), AnswerError.TRUNCATED)) == "truncated"
     assert reason(num_completion_tokens=11) == "too_long"
     assert reason(calls=()) == "no_call"
+    assert rejection(dataclasses.replace(good, calls=()), keep_target_in_top=2, max_calls=0, max_tokens=10) is None
     assert reason(calls=(call,) * 3) == "over_call_budget"
     assert reason(answer=Answer((*others[:2], task.sample.target, others[2]), None)) == "target_too_low"
     assert reason(answer=Answer(others[:4], None)) == "target_too_low"
