@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from recops import tracking
 from recops.cli import app, main
 from recops.compare.comparison import compare_runs, notes
 from recops.compare.page import render
 from recops.compare.settings import NOT_RECORDED
 from recops.evaluate.statistics import holm
 from recops.paths import Layout
+from recops.tracked_run import tracked_run
 from tests.recops.compare.evaluations import (
     FIRST_RANKS,
     STAGE,
@@ -155,7 +155,7 @@ def test_the_page_asks_for_nothing_and_titles_are_inert(finished: Path) -> None:
 
 def test_seconds_are_those_that_mlflow_recorded(root: Path) -> None:
     tags = {"recipe": "small", "stage": STAGE, "fingerprint": "f" * 64}
-    with tracking.tracked_run(root, experiment="small", name=STAGE, parameters={}, tags=tags, resume=None) as tracker:
+    with tracked_run(root, experiment="small", name=STAGE, parameters={}, tags=tags, resume=None) as tracker:
         tracker.log_metrics(
             {"latency_seconds_p50.ppr_model": 0.125, "episodes_per_second.test.ppr_model": 77.0}, step=None
         )
