@@ -38,11 +38,13 @@ def run_child(
     """
     with tempfile.TemporaryDirectory() as folder:
         failure = Path(folder) / "failure.json"
+        # A run that is started again after a failure goes on with the first one's parent in MLflow.
+        pipeline = context.run.root_run_id or context.run.run_id
         try:
             return pipes.run(
                 context=context,
                 command=[sys.executable, "-m", module],
-                extras={**extras, "failure": str(failure)},
+                extras={**extras, "pipeline": pipeline, "failure": str(failure)},
                 cwd=str(project_root()),
                 env={"PYTHONPATH": str(CODE_ROOT)},
             )

@@ -57,9 +57,7 @@ def stage_asset(
         freshness_policy=freshness,
     )
     def run(context: AssetExecutionContext, pipes: PipesSubprocessClient) -> MaterializeResult:
-        # A run that is started again after a failure goes on with the first one's parent in MLflow.
-        pipeline = context.run.root_run_id or context.run.run_id
-        extras = {"stage": name, "recipe": context.partition_key, "pipeline": pipeline}
+        extras = {"stage": name, "recipe": context.partition_key}
         done = run_child(context, pipes, "assets.child", what=name, extras=extras)
         # Not implicitly: a child whose report was lost would leave a materialization without version, run and hashes.
         return done.get_materialize_result(implicit_materialization=False)

@@ -19,9 +19,9 @@ def run(pipes: PipesContext) -> None:
     """Run the trial of the extras; a line in the file `made` for each stage that is not the recipe's own."""
     recipe, through = str(pipes.get_extra("recipe")), pipes.get_extra("through")
     root, overrides = project_root(), pipes.get_extra("overrides")
-    tags = {"dagster_run_id": pipes.run_id}
+    tags, whole = {"dagster_run_id": pipes.run_id}, str(pipes.get_extra("pipeline"))
     with Path(str(pipes.get_extra("made"))).open("w", encoding="utf-8") as lines:
-        for made in run_trial(root, recipe, overrides, through=through, tags=tags, pipeline=pipes.run_id):
+        for made in run_trial(root, recipe, overrides, through=through, tags=tags, pipeline=whole):
             pipes.log.info(f"{made.name}: {made.origin}, {made.artefact}")
             if made.origin != "recipe":
                 lines.write(json.dumps({"stage": made.name, "metadata": _metadata(root, recipe, made)}) + "\n")
