@@ -21,8 +21,9 @@ SETTINGS = {
     "num_heads": 2,
     "max_length": MAX_LENGTH,
     "dropout": 0.5,
+    "training_sequences": "prefixes",
     "loss": {"kind": "cross_entropy", "precision": "float32"},
-    "batch_size": 128,
+    "batch_size": 512,
     "learning_rate": 0.002,
     "warmup_steps": 0,
     "weight_decay": 0.0,
@@ -44,7 +45,7 @@ RECBOLE_SETTINGS = {
     "epochs": MAX_EPOCHS,
     "stopping_step": PATIENCE,
 }
-"""The same in RecBole's names; 512 of its prefixes are about 128 sequences."""
+"""The same in RecBole's names; it always trains on prefixes."""
 
 
 def main() -> None:

@@ -52,6 +52,7 @@ def measure(num_items: int) -> dict[str, float]:
             "num_heads": 2,
             "max_length": MAX_LENGTH,
             "dropout": 0.2,
+            "training_sequences": "windows",
             "loss": {"kind": "sampled_softmax", "num_negatives": NUM_NEGATIVES},
             "batch_size": BATCH_SIZE,
             "learning_rate": 0.001,

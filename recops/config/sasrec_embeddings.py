@@ -49,6 +49,9 @@ class SasrecConfig(Section):
     num_heads: Annotated[int, Field(ge=1)]
     max_length: Annotated[int, Field(ge=2)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    training_sequences: Literal["windows", "prefixes"]
+    """`windows`: every position of a sequence predicts the next item, at once. `prefixes`: each item is a sample of its
+    own, behind the `max_length` items before it (RecBole's augmentation): better as a rule, slower by the length."""
     loss: LossConfig
     batch_size: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0)]

@@ -53,6 +53,19 @@ def training_windows(items_T: NDArray[np.int64], users_T: NDArray[np.int64], max
     )
 
 
+def training_prefixes(items_T: NDArray[np.int64], users_T: NDArray[np.int64], max_length: int) -> Sequences:
+    """Return one sequence per item but a user's first: the item, and before it at most `max_length` that it follows.
+
+    Args: as of `training_windows`.
+    """
+    _, starts_U, counts_U = np.unique(users_T, return_index=True, return_counts=True)
+    first_T = np.repeat(starts_U, counts_U)
+    places_T = np.arange(len(items_T))
+    ends_N = places_T[places_T > first_T] + 1
+    starts_N = np.maximum(ends_N - max_length - 1, first_T[ends_N - 1])
+    return Sequences(items_T.astype(np.int64, copy=False), starts_N, ends_N - starts_N)
+
+
 def pad_left(sequences: Sequences, rows_B: Rows) -> NDArray[np.int64]:
     """Return the sequences of some rows as one left-padded array, shape (B, L), L the longest of them."""
     lengths_B = sequences.lengths[rows_B]

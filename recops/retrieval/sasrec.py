@@ -1,4 +1,4 @@
-"""Self-attentive sequential recommender (Kang and McAuley 2018, arXiv 1808.09781), pre-norm.
+"""Self-attentive sequential recommender (Kang and McAuley 2018, arXiv 1808.09781), post-norm as BERT is.
 
 Shape suffixes: B users in the batch, L positions, D width, I items (with padding: I+1), N histories. Item 0 is padding;
 histories are left-padded, oldest first. Positions count from the first real item, so that padding changes nothing and
@@ -20,11 +20,13 @@ from recops.errors import InputError
 from recops.retrieval.batches import Sequences, length_batches, pad_left
 
 PADDING = 0
+INITIAL_STD = 0.02
+"""As BERT. The norm of the input keeps only directions, and Adam's equal steps turn short embeddings fast."""
 WEIGHTS, SETTINGS = "model.safetensors", "config.json"
 
 
 class Block(nn.Module):
-    """Causal self-attention and a feed-forward layer, each behind a LayerNorm and a residual connection."""
+    """Causal self-attention and a feed-forward layer, each added to its input and the sum normalised."""
 
     def __init__(self, width: int, num_heads: int, dropout: float) -> None:
         super().__init__()
@@ -39,10 +41,9 @@ class Block(nn.Module):
 
         `mask_B1LL` is true where a position may look.
         """
-        mixed = self._attend(self.attention_norm(x_BLD), mask_B1LL, num_states)
-        x_BLD = x_BLD[:, -num_states:] + self.dropout(self.mix(mixed))
-        hidden = self.dropout(gelu(self.expand(self.feed_norm(x_BLD))))
-        states: Tensor = x_BLD + self.dropout(self.contract(hidden))
+        mixed = self.mix(self._attend(x_BLD, mask_B1LL, num_states))
+        x_BLD = self.attention_norm(x_BLD[:, -num_states:] + self.dropout(mixed))
+        states: Tensor = self.feed_norm(x_BLD + self.dropout(self.contract(gelu(self.expand(x_BLD)))))
         return states
 
     def _attend(self, x_BLD: Tensor, mask_B1LL: Tensor, num_states: int) -> Tensor:
@@ -83,18 +84,17 @@ class SasRec(nn.Module):
         self.item_embedding = nn.Embedding(num_items + 1, width, padding_idx=PADDING)
         self.position_embedding = nn.Embedding(max_length, width)
         self.blocks = nn.ModuleList(Block(width, num_heads, dropout) for _ in range(num_layers))
-        self.final_norm = nn.LayerNorm(width)
+        self.input_norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
         self.register_buffer("known_items", torch.zeros(num_items + 1, dtype=torch.bool))
         self._initialise()
 
     def _initialise(self) -> None:
-        for name, parameter in self.named_parameters():
-            if name.endswith("weight") and parameter.ndim == 2:
-                nn.init.normal_(parameter, std=0.02 if "embedding" not in name else self.width**-0.5)
+        for parameter in self.parameters():
+            if parameter.ndim == 2:
+                nn.init.normal_(parameter, std=INITIAL_STD)
         with torch.no_grad():
             self.item_embedding.weight[PADDING] = 0.0
-            self.position_embedding.weight *= 0.1
 
     def forward(self, items_BL: Tensor) -> Tensor:
         """Return the state after each position, float32, shape (B, L, D); states at padding mean nothing."""
@@ -108,11 +108,10 @@ class SasRec(nn.Module):
         real_BL = items_BL != PADDING
         positions_BL = (real_BL.long().cumsum(dim=1) - 1).clamp(min=0)
         x_BLD = self.item_embedding(items_BL) + self.position_embedding(positions_BL)
-        x_BLD, mask_B1LL = self.dropout(x_BLD), attention_mask(real_BL)
+        x_BLD, mask_B1LL = self.dropout(self.input_norm(x_BLD)), attention_mask(real_BL)
         for block in self.blocks[:-1]:
             x_BLD = block(x_BLD, mask_B1LL, num_states=x_BLD.shape[1])
-        x_BLD = self.blocks[-1](x_BLD, mask_B1LL, num_states=num_states)
-        states: Tensor = self.final_norm(x_BLD)
+        states: Tensor = self.blocks[-1](x_BLD, mask_B1LL, num_states=num_states)
         return states
 
 

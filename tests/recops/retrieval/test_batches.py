@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from recops.retrieval.batches import Sequences, flat_ranges, pad_left, shuffled_batches, training_windows
+from recops.retrieval.batches import (
+    Sequences,
+    flat_ranges,
+    pad_left,
+    shuffled_batches,
+    training_prefixes,
+    training_windows,
+)
 
 
 def test_padding_is_on_the_left() -> None:
@@ -26,6 +33,13 @@ def test_newest_window_is_the_full_one() -> None:
     windows = training_windows(np.arange(1, 8), np.zeros(7, dtype=np.int64), 4)
     assert windows.lengths.tolist() == [5, 3]
     assert windows.starts.tolist() == [2, 0]
+
+
+def test_a_prefix_is_a_target_and_all_that_fits_before_it() -> None:
+    items, users = np.arange(1, 8), np.repeat([4, 5, 9], [4, 1, 2])
+    prefixes = training_prefixes(items, users, 2)
+    cut = [prefixes.items[s : s + n].tolist() for s, n in zip(prefixes.starts, prefixes.lengths, strict=True)]
+    assert cut == [[1, 2], [1, 2, 3], [2, 3, 4], [6, 7]]
 
 
 def test_an_epoch_holds_every_row_once_in_batches_of_similar_length() -> None:
