@@ -13,8 +13,9 @@ from typing import Any
 from recops.artifacts import exclusive
 
 PIPELINE = "pipeline"
-"""Tag of a parent: the identifier of the whole. Its runs of stages have the tag that MLflow reads, `_PARENT`."""
-_PARENT = "mlflow.parentRunId"
+"""Tag of a parent: the identifier of the whole. Its runs of stages have the tag `PARENT`."""
+PARENT = "mlflow.parentRunId"
+"""Tag that MLflow's pages read: the id of the run that a run is shown below."""
 _OF_THE_WHOLE = ("recipe", "git_commit", "trial", "study", "variant")
 """Tags of a stage's run that the parent gets too."""
 _STATUSES = ("RUNNING", "FAILED", "KILLED", "FINISHED")
@@ -47,11 +48,11 @@ def open_pipeline_run(
 def settle_pipeline_run(client: Any, root: Path, run_id: str) -> None:
     """Give the parent of a run that has ended, if it has one, the status of its stages together."""
     run = client.get_run(run_id)
-    parent = run.data.tags.get(_PARENT)
+    parent = run.data.tags.get(PARENT)
     if parent is None:
         return
     with exclusive(_lock(root), wait=True):
-        stages = client.search_runs([run.info.experiment_id], f"tags.`{_PARENT}` = '{parent}'", max_results=1000)
+        stages = client.search_runs([run.info.experiment_id], f"tags.`{PARENT}` = '{parent}'", max_results=1000)
         newest = {stage.data.tags["stage"]: stage.info.status for stage in reversed(stages)}
         status = next(one for one in _STATUSES if one in newest.values())
         if status != "RUNNING":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recops.pipeline_run import open_pipeline_run, settle_pipeline_run
+from recops.pipeline_run import PARENT, open_pipeline_run, settle_pipeline_run
 from recops.tracking import MlflowTracker, open_client, prepare_store, run_exists
 
 _DIGEST_CHARACTERS = 36
@@ -56,7 +56,7 @@ def tracked_run(
             run_id = resume
             client.update_run(run_id, status="RUNNING")
         else:
-            told = {**tags, **({"mlflow.parentRunId": parent} if parent else {})}
+            told = {**tags, **({PARENT: parent} if parent else {})}
             run_id = _create_run(client, experiment_id, name, parameters, told)
             client.log_inputs(run_id, datasets=[_dataset(one, name) for one in data_sets])
     try:

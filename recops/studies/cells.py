@@ -54,14 +54,19 @@ def run_cell(root: Path, study: Study, cell: Cell, folder: Path) -> Path:
     Raises:
         InputError: a stage fails for its input or settings, or the cell meets other samples than those before it.
     """
-    started = time.monotonic()
+    started, commit = time.monotonic(), git_commit(root)
     variant, seed = study.variants[cell.variant], {"training_seed": cell.training_seed}
     late = variant.late(trial_recipe(root, cell.recipe, {}))
     tags = {"study": study.name, "variant": cell.variant}
 
     def made_through(last: StageName) -> dict[StageName, TrialStage]:
         rounds = variant.rounds if last == cell.stage else 1
-        parts: Any = {"late": late, "skipped": variant.skips, "rounds": rounds}
+        parts: Any = {
+            "late": late,
+            "skipped": variant.skips,
+            "rounds": rounds,
+            "pipeline": whole_of_cell(study, cell, commit),
+        }
         stages = run_trial(root, cell.recipe, seed, through=last, tags=tags, **parts)
         return {stage.name: stage for stage in stages}
 
@@ -85,7 +90,7 @@ def run_cell(root: Path, study: Study, cell: Cell, folder: Path) -> Path:
         "further_candidates": {name: measure(kind) for name, kind in further.items()},
     }
     content = {
-        "commit": git_commit(root),
+        "commit": commit,
         "fingerprint": made[cell.stage].fingerprint,
         "overrides": overrides,
         "since": variant.since,
@@ -95,6 +100,11 @@ def run_cell(root: Path, study: Study, cell: Cell, folder: Path) -> Path:
         **measured,
     }
     return _write_whole(folder / cell.file, content)
+
+
+def whole_of_cell(study: Study, cell: Cell, commit: str) -> str:
+    """Return what identifies a cell's run in MLflow: a cell that was stopped goes on in it, at the same commit."""
+    return f"{study.name}/{cell.file.with_suffix('').as_posix()}@{commit}"
 
 
 def read_cell(path: Path, negatives: str | None) -> dict[str, Measured]:

@@ -8,6 +8,7 @@ from typing import Literal
 from recops.errors import InputError
 from recops.studies.cells import run_cell
 from recops.studies.plan import Cell, Study, study_folder
+from recops.studies.sweep import log_sweep
 
 Outcome = Literal["there already", "measured", "not begun"]
 
@@ -39,6 +40,9 @@ def measure(
 ) -> Iterator[tuple[Cell, Outcome]]:
     """Measure those that have no file, and say of each what became of it; begin none after so many minutes.
 
+    What a variant's training seeds say together is written to MLflow: after each measurement, and at the end for cells
+    that were there already.
+
     Raises:
         InputError: as `run_cell`; the cells before it have their files.
     """
@@ -50,4 +54,7 @@ def measure(
             yield cell, "not begun"
         else:
             run_cell(root, study, cell, folder)
+            log_sweep(root, study, cell.recipe, cell.variant)
             yield cell, "measured"
+    for recipe, variant in dict.fromkeys((cell.recipe, cell.variant) for cell in cells):
+        log_sweep(root, study, recipe, variant)

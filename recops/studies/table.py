@@ -18,7 +18,7 @@ from recops.studies.pairs import Pair, tested_pairs
 from recops.studies.plan import Study
 from recops.studies.rows import FACTS, Row, missing_cells, read_rows
 
-_BOOTSTRAP_SEED = 0
+BOOTSTRAP_SEED = 0
 
 
 def study_tables(study: Study, folder: Path) -> str:
@@ -64,7 +64,7 @@ def _recipe_parts(study: Study, recipe: str, folder: Path) -> list[str]:
 
 def _tables(study: Study, rows: Sequence[Row], users_N: NDArray[np.int64]) -> list[str]:
     if study.groups:
-        return [grouped_table(study, rows, users_N, seed=_BOOTSTRAP_SEED)]
+        return [grouped_table(study, rows, users_N, seed=BOOTSTRAP_SEED)]
     pairs = [pair for pair in study.pairs if {*pair} <= {row.name for row in rows}]
     return [_systems_table(study, rows, users_N), *([_pairs_table(study, rows, pairs, users_N)] if pairs else [])]
 
@@ -84,7 +84,7 @@ def _commits(study: Study, recipe: str, folder: Path, num_samples: int) -> str:
 def _systems_table(study: Study, rows: Sequence[Row], users_N: NDArray[np.int64]) -> str:
     means_NY = np.stack([row.values.mean(axis=0) for row in rows], axis=1)
     intervals = bootstrap_intervals(
-        means_NY, users_N, draws=study.bootstrap_draws, confidence=study.confidence, seed=_BOOTSTRAP_SEED
+        means_NY, users_N, draws=study.bootstrap_draws, confidence=study.confidence, seed=BOOTSTRAP_SEED
     )
     head = ["system", "NDCG@10", "seeds", "HR@1", *FACTS.values()]
     lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
@@ -96,7 +96,7 @@ def _systems_table(study: Study, rows: Sequence[Row], users_N: NDArray[np.int64]
 
 
 def _pairs_table(study: Study, rows: Sequence[Row], pairs: Sequence[Pair], users_N: NDArray[np.int64]) -> str:
-    tested = tested_pairs(study, {row.name: row for row in rows}, pairs, users_N, seed=_BOOTSTRAP_SEED)
+    tested = tested_pairs(study, {row.name: row for row in rows}, pairs, users_N, seed=BOOTSTRAP_SEED)
     lines = ["| difference | NDCG@10 | p (Holm) | |", "|---|---:|---:|---|"]
     for (one, other), (difference, p) in tested.items():
         differs = p < 1 - study.confidence

@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from recops.artifacts import read_json
 from recops.studies.page import study_part
+from recops.tracking import store_uri
 from tests.pipeline.conftest import FinishedRun
 from tests.pipeline.project import RECIPE, Project
 
@@ -82,6 +85,23 @@ def agrees(tables: str, systems: dict[str, Any]) -> None:
         mean = f"{systems[name]['ndcg@10']['mean']:.3f}".lstrip("0")
         [row] = [line for line in tables.splitlines() if line.startswith(f"| recipe/{name} |")]
         assert row.split("|")[2].split()[0] == mean
+
+
+def test_what_a_cell_trained_is_in_mlflow_below_the_run_of_its_variant(studied: Project) -> None:
+    client = MlflowClient(tracking_uri=store_uri(studied.root))
+    experiment = client.get_experiment_by_name(RECIPE)
+    assert experiment is not None
+
+    def below(run_id: str) -> list[Run]:
+        return list(client.search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'"))
+
+    [sweep] = client.search_runs([experiment.experiment_id], "tags.sweep = 'small/refined_twice'")
+    assert sweep.data.metrics["systems.ppr_model.num_seeds"] == 1
+    assert "systems.ppr_model.ndcg_at_10.low" in sweep.data.metrics
+    [cell] = below(sweep.info.run_id)
+    assert (cell.info.run_name, cell.data.params["training_seed"]) == ("refined_twice.ppr_model.7", "7")
+    twice = ["ppr_model", "ppr_model", "preference_pairs", "preference_pairs"]
+    assert sorted(run.data.tags["stage"] for run in below(cell.info.run_id)) == twice
 
 
 def test_only_what_differs_from_the_recipe_was_made(studied: Project) -> None:
