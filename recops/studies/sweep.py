@@ -1,7 +1,9 @@
 """Training seeds in MLflow: the cells of a variant below one run, which has their mean, spread and interval.
 
 The files of the cells are the truth: what was measured on another machine is written here too, and nothing is
-read back. Metrics have the names that they have in an evaluation, `systems.SYSTEM.ndcg@10`. Shape suffixes: N samples, S seeds.
+read back. Metrics have the names that they have in an evaluation, `systems.SYSTEM.ndcg@10`.
+
+Shape suffixes: N samples, S seeds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -61,13 +63,13 @@ def _log_cell(client: Any, experiment: str, folder: Path, study: Study, cell: Ce
     """Write a cell to the run below which its stages were trained, or to a new one; return its id."""
     content = read_json(folder / cell.file)
     run_id: str = _run(client, experiment, PIPELINE, whole_of_cell(study, cell, content["commit"])).info.run_id
-    for key, value in {**content["overrides"], "training_seed": cell.training_seed}.items():
-        client.log_param(run_id, key, str(value))
+    client.log_param(run_id, "training_seed", str(cell.training_seed))
     metrics = {"minutes": float(content["minutes"])}
     for negatives in (None, *study.further_candidates):
         for system, one in read_cell(folder / cell.file, negatives).items():
             metrics |= _cell_metrics(_prefix(negatives, system), one)
-    told = {**tags, "action": "cell", "measured": cell.stage, "git_commit": content["commit"]}
+    changed = {f"override.{key}": str(value) for key, value in content["overrides"].items()}
+    told = {**tags, **changed, "action": "cell", "measured": cell.stage, "git_commit": content["commit"]}
     _write(client, run_id, cell.file.stem, metrics, told)
     return run_id
 
