@@ -1,4 +1,4 @@
-"""`dg dev`, Dagster's own way to start everything: it finds the code location and serves the graph."""
+"""`dg check defs` and `dg dev`, Dagster's own ways to check and to start everything: they find the code location."""
 
 import json
 import os
@@ -34,6 +34,18 @@ def asked(port: int) -> list[str] | None:
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return None
     return [node["assetKey"]["path"][-1] for node in nodes]
+
+
+def test_dg_check_finds_nothing_wrong_and_says_what_is(project: Project) -> None:
+    environment = {**project.environment, "DAGSTER_HOME": str(project.root / ".dagster")}
+    command = ["dg", "check", "defs", "--use-active-venv"]
+    whole = subprocess.run(command, cwd=project.root, env=environment, capture_output=True, text=True)
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    with (project.root / "jobs" / "definitions.py").open("a", encoding="utf-8") as definitions:
+        definitions.write("\nraise RuntimeError('no definitions today')\n")
+    broken = subprocess.run(command, cwd=project.root, env=environment, capture_output=True, text=True)
+    assert broken.returncode != 0
+    assert "no definitions today" in broken.stdout + broken.stderr
 
 
 def test_dg_dev_serves_the_graph_on_the_loopback_address(project: Project) -> None:
