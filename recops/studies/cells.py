@@ -6,7 +6,8 @@ holds the rank of the target on every sample, so that tables are made from files
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,15 @@ class Measured:
 
     ranks: NDArray[np.int64]
     facts: Mapping[str, float]
+    minutes: float
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What made a cell: the commit, the values that differed from the recipe, and the minutes that it took."""
+
+    commit: str
+    overrides: Mapping[str, Any]
     minutes: float
 
 
@@ -113,11 +123,28 @@ def read_cell(path: Path, negatives: str | None) -> dict[str, Measured]:
     Raises:
         InputError: the file is damaged.
     """
-    try:
+    with _refused_if_damaged(path):
         content = read_json(path)
         systems = content["systems"] if negatives is None else content["further_candidates"][negatives]
         minutes = float(content["minutes"])
         return {name: Measured(_ranks(one["ranks"]), one["facts"], minutes) for name, one in systems.items()}
+
+
+def read_origin(path: Path) -> Origin:
+    """Return what made a cell.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    with _refused_if_damaged(path):
+        content = read_json(path)
+        return Origin(str(content["commit"]), dict(content["overrides"]), float(content["minutes"]))
+
+
+@contextmanager
+def _refused_if_damaged(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (AttributeError, ValueError, KeyError, TypeError) as error:
         step = "Remove the file and run the study again."
         raise InputError(path, found=f"{error!r}", expected="the file of a cell", next_step=step) from error

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recops.artifacts import content_sha256, exclusive, read_json
+from recops.artifacts import content_sha256, exclusive, file_sha256
 from recops.evaluate.paired import MAIN_METRIC
 from recops.evaluate.statistics import bootstrap_intervals
 from recops.metrics import METRICS
 from recops.pipeline_run import PARENT, PIPELINE
-from recops.studies.cells import SAMPLES, Measured, read_cell, read_samples, whole_of_cell
+from recops.studies.cells import SAMPLES, Measured, Origin, read_cell, read_origin, read_samples, whole_of_cell
 from recops.studies.plan import Cell, Study, study_folder
-from recops.studies.rows import Row, read_rows
+from recops.studies.rows import read_rows
 from recops.studies.table import BOOTSTRAP_SEED
 from recops.tracking import MlflowTracker, open_client, prepare_store
 
@@ -40,36 +40,37 @@ def log_sweep(root: Path, study: Study, recipe: str, variant: str) -> None:
     cells = [one for one in study.cells(recipe) if one.variant == variant and (folder / one.file).is_file()]
     if not cells:
         return
-    contents = {cell: read_json(folder / cell.file) for cell in cells}
+    origins = {cell: read_origin(folder / cell.file) for cell in cells}
     experiment, name = prepare_store(root, recipe), f"{study.name}/{variant}"
     client = open_client(root)
     common = {"recipe": recipe, "study": study.name, "variant": variant}
-    digest = content_sha256({cell.file.as_posix(): content for cell, content in contents.items()})
+    digest = content_sha256({cell.file.as_posix(): file_sha256(folder / cell.file) for cell in cells})
     with exclusive(root / "checkpoints" / "mlflow.sweep.lock", wait=True):
         sweep = _run(client, experiment, SWEEP, name)
         if sweep.data.tags.get(_CONTENT) == digest:
             return
-        run_ids = [
-            _log_cell(client, experiment, folder, study, cell, {**common, PARENT: sweep.info.run_id}) for cell in cells
-        ]
+        told = {**common, PARENT: sweep.info.run_id}
+        run_ids = [_log_cell(client, experiment, folder, study, cell, origins[cell], told) for cell in cells]
         _let_go(client, experiment, sweep.info.run_id, run_ids)
         metrics = dict(_sweep_metrics(study, recipe, variant, folder))
-        commits = ", ".join(sorted({content["commit"][:7] for content in contents.values()}))
-        told = {**common, "action": SWEEP, "commits": commits, _CONTENT: digest}
-        _write(client, sweep.info.run_id, name, metrics, told)
+        commits = ", ".join(sorted({origin.commit[:7] for origin in origins.values()}))
+        _write(
+            client, sweep.info.run_id, name, metrics, {**common, "action": SWEEP, "commits": commits, _CONTENT: digest}
+        )
 
 
-def _log_cell(client: Any, experiment: str, folder: Path, study: Study, cell: Cell, tags: dict[str, str]) -> str:
+def _log_cell(
+    client: Any, experiment: str, folder: Path, study: Study, cell: Cell, origin: Origin, tags: dict[str, str]
+) -> str:
     """Write a cell to the run below which its stages were trained, or to a new one; return its id."""
-    content = read_json(folder / cell.file)
-    run_id: str = _run(client, experiment, PIPELINE, whole_of_cell(study, cell, content["commit"])).info.run_id
+    run_id: str = _run(client, experiment, PIPELINE, whole_of_cell(study, cell, origin.commit)).info.run_id
     client.log_param(run_id, "training_seed", str(cell.training_seed))
-    metrics = {"minutes": float(content["minutes"])}
+    metrics = {"minutes": origin.minutes}
     for negatives in (None, *study.further_candidates):
         for system, one in read_cell(folder / cell.file, negatives).items():
             metrics |= _cell_metrics(_prefix(negatives, system), one)
-    changed = {f"override.{key}": str(value) for key, value in content["overrides"].items()}
-    told = {**tags, **changed, "action": "cell", "measured": cell.stage, "git_commit": content["commit"]}
+    changed = {f"override.{key}": str(value) for key, value in origin.overrides.items()}
+    told = {**tags, **changed, "action": "cell", "measured": cell.stage, "git_commit": origin.commit}
     _write(client, run_id, cell.file.stem, metrics, told)
     return run_id
 
@@ -89,7 +90,8 @@ def _sweep_metrics(study: Study, recipe: str, variant: str, folder: Path) -> Ite
                 yield f"{prefix}.num_seeds", float(len(row.values))
                 yield from _over_seeds(f"{prefix}.{MAIN_METRIC}", row.values, study, users_N)
                 yield from _over_seeds(f"{prefix}.hr@1", row.hits, study, users_N)
-                yield from ((f"{prefix}.{fact}", value) for fact, value in _facts(row))
+                yield from ((f"{prefix}.{fact}", value) for fact, value in row.facts.items())
+                yield f"{prefix}.minutes", row.minutes
 
 
 def _over_seeds(
@@ -101,10 +103,6 @@ def _over_seeds(
     yield from ((name, one.mean), (f"{name}.low", one.low), (f"{name}.high", one.high))
     if len(values_SN) > 1:
         yield f"{name}.seed_std", float(values_SN.mean(axis=1).std(ddof=1))
-
-
-def _facts(row: Row) -> Sequence[tuple[str, float]]:
-    return [*row.facts.items(), ("minutes", row.minutes)]
 
 
 def _prefix(negatives: str | None, system: str) -> str:

@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from recops.artifacts import read_json, write_json
+from recops.errors import InputError
 from recops.evaluate.statistics import bootstrap_intervals
 from recops.studies.cells import whole_of_cell
 from recops.studies.rows import read_rows
@@ -110,6 +111,14 @@ def test_a_cell_measured_anew_takes_the_place_of_the_old_one(root: Path) -> None
     assert new["longer.grpo_model.8"].info.run_id != old.info.run_id
     assert sweep.data.metrics[f"{SYSTEM}.ndcg_at_10"] == pytest.approx(0.5)
     assert sweep.data.tags["commits"] == "0123456, another"
+
+
+@pytest.mark.parametrize("name", ["recipe.grpo_model.7", "longer.grpo_model.8"])
+def test_a_damaged_cell_is_named_with_what_to_do(root: Path, name: str) -> None:
+    file = root / f"docs/results/small/one/{name}.json"
+    file.write_text(file.read_text()[:60])
+    with pytest.raises(InputError, match=rf"{name}.json: found .*; expected the file of a cell. Remove the file"):
+        sit(root)
 
 
 def test_the_stages_that_a_cell_trained_are_below_its_run(root: Path) -> None:
