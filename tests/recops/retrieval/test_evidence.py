@@ -109,11 +109,11 @@ def test_a_sample_outside_the_store_is_scored_by_its_own_history(evidence: Evide
 
 
 def test_next_item_cannot_score_what_tool_fit_has_not_seen(evidence: Evidence) -> None:
-    sample = evidence.store.sample(0)
-    scores = evidence.next_item(sample, ALL_ITEMS)
-    assert np.flatnonzero(np.isnan(scores)).tolist() == [FRESH_ITEM - 1]
-    scores[[event.item - 1 for event in sample.history]] = np.nan
-    assert np.nanargmax(scores) + 1 == sample.target
+    for sample in map(evidence.store.sample, range(36)):
+        scores = evidence.next_item(sample, ALL_ITEMS)
+        assert np.flatnonzero(np.isnan(scores)).tolist() == [FRESH_ITEM - 1]
+        scores[[event.item - 1 for event in sample.history]] = np.nan  # never a candidate
+        assert np.nanargmax(scores) + 1 == sample.target
 
 
 def test_history_without_known_item_gives_no_collaborative_score(evidence: Evidence) -> None:
