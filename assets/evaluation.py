@@ -2,8 +2,9 @@
 
 from assets.data import raw_data, validated_splits
 from assets.policy import base_policy, grpo_model, llm_baselines, ppr_model, sft_checkpoint
+from assets.pools import TRAINING_POOL
 from assets.retrieval import sasrec_embeddings
-from assets.stage import TRAINING_POOL, stage_asset
+from assets.stage import stage_asset
 
 baselines = stage_asset(
     "baselines",

@@ -5,8 +5,9 @@ from datetime import timedelta
 from dagster import FreshnessPolicy
 
 from assets.data import raw_data, validated_splits
+from assets.pools import TRAINING_POOL
 from assets.retrieval import sasrec_embeddings
-from assets.stage import TRAINING_POOL, stage_asset
+from assets.stage import stage_asset
 
 _MODEL = {"pytorch", "huggingface", "safetensors"}
 MONTHLY = FreshnessPolicy.time_window(warn_window=timedelta(days=29), fail_window=timedelta(days=57))

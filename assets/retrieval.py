@@ -1,7 +1,8 @@
 """The sequential recommender behind the collaborative tools."""
 
 from assets.data import validated_splits
-from assets.stage import TRAINING_POOL, stage_asset
+from assets.pools import TRAINING_POOL
+from assets.stage import stage_asset
 
 sasrec_embeddings = stage_asset(
     "sasrec_embeddings",

@@ -19,9 +19,6 @@ from assets.partitions import RECIPES
 from recops.stage import STAGES, StageName
 from recops.versioning import CODE_ROOT, code_sha256
 
-TRAINING_POOL = "training"
-"""Dagster runs one asset of this pool at a time (dagster.yaml): each of them wants the whole machine, its GPU too."""
-
 
 def stage_asset(
     name: StageName,
@@ -29,7 +26,7 @@ def stage_asset(
     group: str,
     kinds: set[str],
     reads: Sequence[AssetsDefinition] = (),
-    pool: str | None = None,
+    pool: str,
     freshness: FreshnessPolicy | None = None,
 ) -> AssetsDefinition:
     """Return the asset of a stage.
@@ -39,7 +36,7 @@ def stage_asset(
         group: part of the graph in Dagster's catalog.
         kinds: what it is made with, at most three.
         reads: the assets whose artefacts the stage opens; by object, for Dagster accepts any string.
-        pool: limits how many assets run side by side.
+        pool: one of `assets.pools`: the assets of a pool run one at a time.
         freshness: how old the newest materialization may become before the catalog warns.
     """
 

@@ -15,7 +15,7 @@ from dagster import (
 from pydantic import Field
 
 from assets.children import RETRIES, run_child
-from assets.stage import TRAINING_POOL
+from assets.pools import TRAINING_POOL
 from recops.paths import project_root
 
 StudyName = Enum("StudyName", {path.stem: path.stem for path in sorted((project_root() / "studies").glob("*.yaml"))})

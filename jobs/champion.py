@@ -25,7 +25,7 @@ from dagster import (
 
 from assets.children import RETRIES, run_child
 from assets.partitions import RECIPES
-from assets.stage import TRAINING_POOL
+from assets.pools import TRAINING_POOL
 from jobs.asset_jobs import full_pipeline, refresh_data
 from jobs.retraining import RETRAIN, TRAINED
 from recops.config.recipe import load_recipe

@@ -33,6 +33,6 @@ defs = Definitions(
         alerts.failed_runs,
     ],
     resources={"pipes": PIPES},
-    # Two steps at once at most; those of the pool `training` one at a time (dagster.yaml).
+    # Two steps at once at most; those of one pool one at a time (assets/pools.py).
     executor=multiprocess_executor.configured({"max_concurrent": 2}),
 )

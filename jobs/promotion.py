@@ -7,7 +7,7 @@ from dagster import MetadataValue, OpExecutionContext, PipesSubprocessClient, jo
 
 from assets.children import RETRIES, run_child
 from assets.partitions import RECIPES
-from assets.stage import TRAINING_POOL
+from assets.pools import TRAINING_POOL
 
 
 @op(pool=TRAINING_POOL, retry_policy=RETRIES)

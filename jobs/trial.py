@@ -25,7 +25,7 @@ from pydantic import Field
 from assets.children import RETRIES, run_child
 from assets.differences import overrides_table
 from assets.partitions import RECIPES
-from assets.stage import TRAINING_POOL
+from assets.pools import TRAINING_POOL
 from recops.config.overrides import overridden
 from recops.config.recipe import load_recipe
 from recops.errors import InputError

@@ -20,7 +20,7 @@ from recops.config.recipe import load_recipe
 from recops.data.source_files import find_source_files
 from recops.environment import dagster_home
 from recops.errors import InputError
-from recops.gpu import nvidia_gpus
+from recops.gpu import nvidia_gpus, torch_is_for_cpu
 from recops.paths import Layout
 from recops.tracking import store_uri
 from recops.versioning import CODE_ROOT, run_dvc
@@ -172,7 +172,7 @@ def _gpu(root: Path, recipe: str) -> Iterator[Problem]:
     gpus = nvidia_gpus()
     if isinstance(gpus, str):
         yield Problem("GPU", gpus, "Mend the NVIDIA driver; until then everything runs on the CPU.")
-    elif gpus and importlib.metadata.version("torch").endswith("+cpu"):
+    elif gpus and torch_is_for_cpu():
         names, pinned = ", ".join(gpu.name for gpu in gpus), importlib.metadata.version("torch").partition("+")[0]
         fix = f"Install the CUDA build of torch {pinned} into .venv."
         yield Problem("GPU", f"{names}, and a torch that was built for the CPU", fix)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from dagster import AssetKey
 
+from assets.pools import DVC_POOL, TRAINING_POOL
 from jobs.ablations import StudyName
 from jobs.asset_jobs import ASSET_JOBS
 from jobs.definitions import defs
@@ -83,13 +84,25 @@ def test_every_asset_says_what_it_is_and_whose_it_is() -> None:
         assert node.code_version
 
 
-def test_only_one_training_runs_at_a_time() -> None:
+def test_one_step_of_a_pool_runs_at_a_time_and_every_step_has_a_pool() -> None:
     settings = yaml.safe_load((CHECKOUT / ".dagster" / "dagster.yaml").read_text(encoding="utf-8"))
-    graph = defs.resolve_asset_graph()
-    light = {name for name in STAGE_NAMES if graph.get(AssetKey(name)).pools != {"training"}}
-    assert light == {"raw_data", "validated_splits"}
     assert settings["concurrency"]["pools"]["default_limit"] == 1
     assert settings["run_monitoring"]["free_slots_after_run_end_seconds"] > 0
+    pools = {op.name: op.pools for job in defs.resolve_all_job_defs() for op in job.all_node_defs}
+    computing = {name for name, held in pools.items() if held == {TRAINING_POOL}}
+    recording = {name for name, held in pools.items() if held == {DVC_POOL}}
+    jobs = {"run_trial", "measure_study", "play_champion", "decide_promotion"}
+    assert recording == {"raw_data", "validated_splits"}
+    assert computing == set(STAGE_NAMES) - recording | jobs
+    by_themselves = {
+        "check_splits",
+        "validated_splits_data_warnings",
+        "validated_splits_drift",
+        "sasrec_embeddings_hard_expectations",
+        "evaluation_reports_few_invalid_answers",
+        "evaluation_reports_injection",
+    }
+    assert pools.keys() - computing - recording == by_themselves, "only checks, which read a report, wait for nothing"
 
 
 def test_the_checks_of_the_splits_stop_what_follows() -> None:

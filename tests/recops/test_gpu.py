@@ -6,7 +6,7 @@ import pytest
 
 from recops import doctor
 from recops.doctor import Problem
-from recops.gpu import Gpu, nvidia_gpus
+from recops.gpu import Gpu, nvidia_gpus, torch_has_gpu
 from tests.pipeline.project import CHECKOUT
 
 
@@ -73,3 +73,23 @@ def test_a_recipe_that_needs_a_gpu_is_told_where_there_is_none(driver: Path, tmp
     [problem] = doctor._gpu(tmp_path, "fast")
     assert "agent.engine is vllm" in problem.found
     assert list(doctor._gpu(tmp_path, "unknown")) == []
+
+
+def test_torch_has_a_gpu_where_one_is_listed_and_visible_and_torch_was_built_for_it(
+    driver: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    torch_build(monkeypatch, "2.13.0")
+    assert not torch_has_gpu(), "no driver"
+    answer(driver, "NVIDIA H200, 143000, 143771")
+    assert torch_has_gpu()
+    for hidden in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert not torch_has_gpu()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert torch_has_gpu()
+    torch_build(monkeypatch, "2.13.0+cpu")
+    assert not torch_has_gpu()
+    torch_build(monkeypatch, "2.13.0")
+    answer(driver, "Failed to initialize NVML: Driver/library version mismatch", code=18)
+    assert not torch_has_gpu()
