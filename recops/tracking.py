@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from recops.artifacts import exclusive
+from recops.environment import importing
 from recops.errors import InputError
 from recops.mlflow_traces import write_traces
 from recops.traces import Trace
@@ -82,7 +83,8 @@ def open_client(root: Path) -> Any:
     """Return an MLflow client. MLflow is imported here, for that takes seconds and most callers do not need it."""
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    from mlflow import MlflowClient
+    with importing():
+        from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=store_uri(root))
 

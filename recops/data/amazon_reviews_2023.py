@@ -71,22 +71,23 @@ def read_meta(path: Path) -> Iterator[pl.DataFrame]:
         InputError: as `read_reviews`.
     """
     for rows in read_json_lines(path, Item):
-        lines = [_item(record, number) for record, number in zip(rows.records, rows.numbers, strict=True)]
-        yield schema.tidied(pl.DataFrame(lines, schema=schema.ITEMS, orient="row"), schema.ITEMS)
+        items = rows.records
+        columns = {
+            "item_id": pl.Series([item.parent_asin for item in items], dtype=pl.String),
+            "title": pl.Series([item.title for item in items], dtype=pl.String),
+            "category": pl.Series([_category(item) for item in items], dtype=pl.String),
+            "store": pl.Series([item.store or None for item in items], dtype=pl.String),
+            "price": pl.Series([_price(item.price) for item in items], dtype=pl.Float64),
+            "average_rating": pl.Series([_number(item.average_rating) for item in items], dtype=pl.Float64),
+            "description": pl.Series([" ".join(_texts(item.description)) for item in items], dtype=pl.String),
+            "row": rows.numbers,
+        }
+        yield schema.tidied(pl.DataFrame(columns), schema.ITEMS)
 
 
-def _item(item: Item, number: int) -> tuple[Any, ...]:
+def _category(item: Item) -> str | None:
     categories = _texts(item.categories)
-    return (
-        item.parent_asin,
-        item.title,
-        categories[-1] if categories else item.main_category or None,
-        item.store or None,
-        _price(item.price),
-        item.average_rating if isinstance(item.average_rating, float) else None,
-        " ".join(_texts(item.description)) or None,
-        number,
-    )
+    return categories[-1] if categories else item.main_category or None
 
 
 def _texts(value: _Texts) -> list[str]:
@@ -100,4 +101,8 @@ def _price(value: float | str | msgspec.UnsetType | None) -> float | None:
     if isinstance(value, str):
         match = _PRICE.fullmatch(value.strip())
         return float(match[1].replace(",", "")) if match else None
+    return _number(value)
+
+
+def _number(value: float | msgspec.UnsetType | None) -> float | None:
     return value if isinstance(value, float) else None

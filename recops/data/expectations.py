@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import polars as pl
 
+from recops.environment import importing
+
 Severity = Literal["critical", "warning"]
 
 _POSITION = "position"
@@ -109,8 +111,9 @@ def _facts(one: Expectation, part: dict[str, Any]) -> dict[str, Any]:
 def great_expectations() -> tuple[Any, Any]:
     """Import the library, which takes seconds, and open a context that lives in memory only; return both."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read at import
-    import great_expectations as gx
-    import great_expectations.expectations
+    with importing():
+        import great_expectations as gx
+        import great_expectations.expectations
 
     context: Any = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}

@@ -25,6 +25,10 @@ ITEMS: Schema = {
 }
 
 
+RECURRING = ("item_id", "category", "store", "price", "average_rating", "rating", "weight")
+"""Columns whose values come again and again: only these are worth a dictionary in a file."""
+
+
 def in_schema(table: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     """Return the columns of `schema`, in its order and types."""
     return table.select(pl.col(name).cast(kind) for name, kind in schema.items())

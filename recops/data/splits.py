@@ -62,11 +62,11 @@ def run_validated_splits(io: StageIO, config: ValidatedSplitsConfig, *, seed: in
     raw = io.input("raw_data")
     clean = clean_tables(raw, config, seed=seed)
     interactions = with_slices(clean.interactions, config.split)
-    taken = taken_items(interactions, len(clean.items))
-    samples, dropped = build_samples(interactions, taken, config.split.fitted_on)
-    check_slices(samples, interactions)
     with ThreadPoolExecutor(1, "write") as beside:
         writing = [beside.submit(_write_tables, io.out, raw, clean, interactions)]
+        taken = taken_items(interactions, len(clean.items))
+        samples, dropped = build_samples(interactions, taken, config.split.fitted_on)
+        check_slices(samples, interactions)
         samples = with_candidates(
             samples,
             interactions,

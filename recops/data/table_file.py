@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recops.data.schema import Schema, in_schema
+from recops.data.schema import RECURRING, Schema, in_schema
 
 ROWS_PER_GROUP = 250_000
 
@@ -20,7 +20,7 @@ def write_table(frames: Iterable[pl.DataFrame], path: Path, schema: Schema) -> N
     read: the caller writes into a folder that only a whole stage leaves behind.
     """
     with (
-        pq.ParquetWriter(path, _arrow_schema(schema), compression="zstd") as writer,
+        _writer(path, schema) as writer,
         ThreadPoolExecutor(1, "write") as beside,
     ):
         # A group is packed while the next one is parsed, never two: memory stays that of a few groups.
@@ -28,15 +28,21 @@ def write_table(frames: Iterable[pl.DataFrame], path: Path, schema: Schema) -> N
         for group in _groups(frames, schema):
             if packing is not None:
                 packing.result()
-            # In one piece: where pieces meet, the writer would begin a page, and the bytes tell of the blocks read.
-            whole = group.rechunk().to_arrow()
-            packing = beside.submit(writer.write_table, whole, row_group_size=ROWS_PER_GROUP)
+            packing = beside.submit(_pack, group, writer)
         if packing is not None:
             packing.result()
 
 
-def _arrow_schema(schema: Schema) -> pa.Schema:
-    return pl.DataFrame(schema=schema).to_arrow().schema
+def _writer(path: Path, schema: Schema) -> pq.ParquetWriter:
+    """A dictionary of values that hardly recur costs as much as all else, and makes the file larger."""
+    arrow_schema = pl.DataFrame(schema=schema).to_arrow().schema
+    recurring = [name for name in RECURRING if name in schema]
+    return pq.ParquetWriter(path, arrow_schema, compression="zstd", use_dictionary=recurring)
+
+
+def _pack(group: pl.DataFrame, writer: pq.ParquetWriter) -> None:
+    """In one piece: where pieces meet, the writer would begin a page, and the bytes tell of the blocks read."""
+    writer.write_table(group.rechunk().to_arrow(), row_group_size=ROWS_PER_GROUP)
 
 
 def _groups(frames: Iterable[pl.DataFrame], schema: Schema) -> Iterator[pl.DataFrame]:

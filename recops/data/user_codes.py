@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 
 def coded_active_users(
@@ -22,21 +23,27 @@ def coded_active_users(
     Returns:
         The rows with `user` first and without `user_id`, and the users: `user`, `user_id`.
     """
-    hashes_N = hashes.to_numpy()
+    active = _frequent(np.sort(hashes.to_numpy()), minimum)
+    # Numbers are sorted several times as fast as their places are found: that is left for the rows that stay.
+    stays = hashes.is_in(pl.Series(active).implode()) if len(active) else pl.repeat(True, len(hashes), eager=True)
+    rows, hashes_N = interactions.filter(stays), hashes.filter(stays).to_numpy()
     order = np.argsort(hashes_N)  # ties need no order: any sort will do
     ordered = hashes_N[order]
-    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
-    counts = np.diff(starts, append=len(ordered))
-    active = counts >= minimum if (counts >= minimum).any() else np.ones(len(counts), dtype=np.bool_)
+    is_first = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
     codes = np.empty(len(ordered), dtype=np.int32)
-    codes[order] = np.repeat(np.where(active, np.cumsum(active) - 1, -1).astype(np.int32), counts)
-    ids = interactions["user_id"].gather(order[starts[active]])
-    rows = interactions.filter(codes >= 0)
-    codes = codes[codes >= 0]
+    codes[order] = np.cumsum(is_first, dtype=np.int32) - np.int32(1)
+    ids = rows["user_id"].gather(order[is_first])
     if not (ids.gather(codes) == rows["user_id"]).all():
         return _coded_by_id(rows)
     users = pl.DataFrame([pl.Series("user", np.arange(len(ids), dtype=np.int32)), ids])
     return rows.select(pl.Series("user", codes), pl.exclude("user_id")), users
+
+
+def _frequent(ordered: NDArray[np.uint64], minimum: int) -> NDArray[np.uint64]:
+    """Return each of some ordered values that stands there at least `minimum` times."""
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
+    frequent: NDArray[np.uint64] = ordered[starts][np.diff(starts, append=len(ordered)) >= minimum]
+    return frequent
 
 
 def _coded_by_id(interactions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
