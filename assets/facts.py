@@ -118,7 +118,9 @@ def _pages(stage: StageName, folder: Path) -> Iterator[tuple[str, str]]:
     if episodes.is_file():
         yield from _episodes(episodes)
     if (folder / REJECTED).is_file():
-        yield "rejected", _rejected(read_json(folder / REJECTED))
+        yield "rejected", _reasons(read_json(folder / REJECTED), ("expert", "reason", "episodes"))
+    if stage == "validated_splits":
+        yield "quarantine", _reasons(read_json(folder / REPORT)["quarantine"], ("table", "reason", "rows"))
     if stage in _HEADS:
         yield "first_rows", _head(folder / _HEADS[stage])
 
@@ -153,10 +155,10 @@ def _episode(messages: str) -> str:
     return "~~~text\n" + "\n\n".join(turns).replace("~~~", "~ ~ ~") + "\n~~~"
 
 
-def _rejected(reasons: dict[str, dict[str, int]]) -> str:
-    """Why episodes were left out, and how many, by expert."""
+def _reasons(reasons: dict[str, dict[str, int]], columns: tuple[str, str, str]) -> str:
+    """Why something was left out, and how much of it: what it is of, the reason, the count."""
     rows = [[source, reason, str(count)] for source, counts in reasons.items() for reason, count in counts.items()]
-    return markdown_table(["expert", "reason", "episodes"], rows)
+    return markdown_table(columns, rows)
 
 
 def _words(turn: dict[str, Any]) -> str:

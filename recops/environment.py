@@ -8,11 +8,8 @@ Threads of Python take turns ten times as often as they would: one that comes ba
 the interpreter's lock, with a tool's answer that takes a tenth of one.
 """
 
-import gc
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from recops.paths import project_root
@@ -47,15 +44,3 @@ def prepare() -> None:
     for name, value in settings.items():
         os.environ.setdefault(name, value)
     sys.setswitchinterval(_TURN_SECONDS)
-
-
-@contextmanager
-def importing() -> Iterator[None]:
-    """Import something large in this block: a sixth faster without a look for garbage among objects that all stay."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()

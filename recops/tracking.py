@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from recops.artifacts import exclusive
-from recops.environment import importing
 from recops.errors import InputError
+from recops.imports import importing
 from recops.mlflow_traces import write_traces
 from recops.traces import Trace
 

@@ -8,7 +8,7 @@ known"; in meta files `price` may be a string, `description` and `categories` ar
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import polars as pl

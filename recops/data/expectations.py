@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from recops.environment import importing
+from recops.imports import importing
 
 Severity = Literal["critical", "warning"]
 

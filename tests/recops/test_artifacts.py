@@ -1,10 +1,21 @@
+import hashlib
 import multiprocessing
 import os
 from pathlib import Path
 
 import pytest
 
-from recops.artifacts import MANIFEST, content_sha256, exclusive, read_json, staged, verify, write_json, write_manifest
+from recops.artifacts import (
+    MANIFEST,
+    content_sha256,
+    exclusive,
+    file_sha256,
+    read_json,
+    staged,
+    verify,
+    write_json,
+    write_manifest,
+)
 from recops.errors import InputError
 
 
@@ -20,6 +31,16 @@ def test_a_finished_artefact_verifies_and_lists_every_file(tmp_path: Path) -> No
     manifest = verify(finished_artefact(tmp_path / "raw_data"))
     assert manifest["files"]["inner/numbers.txt"]["bytes"] == 3
     assert manifest["stage"] == "raw_data"
+
+
+@pytest.mark.parametrize("size", [0, 3, 4, 10])
+def test_the_hash_of_a_file_is_of_all_its_bytes_in_however_many_parts_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr("recops.artifacts._BYTES_AT_ONCE", 4)
+    content = b"0123456789"[:size]
+    (tmp_path / "x").write_bytes(content)
+    assert file_sha256(tmp_path / "x") == hashlib.sha256(content).hexdigest()
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,14 @@ def test_a_price_is_read_where_the_published_value_names_one(tmp_path: Path, pub
     assert table["price"].to_list() == [price]
 
 
+@pytest.mark.parametrize(("published", "rating"), [(0, 0.0), (4, 4.0), (None, None)])
+def test_an_average_rating_of_0_is_a_number_for_the_rules_to_refuse(
+    tmp_path: Path, published: Any, rating: Any
+) -> None:
+    table = read_meta(write_lines(tmp_path / "m.jsonl", [meta(average_rating=published), meta()]))
+    assert table["average_rating"][0] == rating
+
+
 def test_blank_texts_are_absent(tmp_path: Path) -> None:
     table = read_meta(write_lines(tmp_path / "m.jsonl", [meta(title="  ", store="")]))
     assert table.select("title", "store").row(0) == (None, None)

@@ -34,6 +34,13 @@ def test_where_large_frames_meet_changes_no_byte(tmp_path: Path) -> None:
     assert len(digests) == 1
 
 
+def test_only_columns_whose_values_recur_have_a_dictionary(tmp_path: Path) -> None:
+    write_table([INTERACTIONS], tmp_path / "x.parquet", schema.INTERACTIONS)
+    group = pq.ParquetFile(tmp_path / "x.parquet").metadata.row_group(0)
+    columns = [group.column(place) for place in range(group.num_columns)]
+    assert [one.path_in_schema for one in columns if one.has_dictionary_page] == ["item_id", "rating"]
+
+
 def test_a_table_without_frames_has_its_columns(tmp_path: Path) -> None:
     write_table([], tmp_path / "x.parquet", schema.ITEMS)
     assert dict(pl.read_parquet_schema(tmp_path / "x.parquet")) == schema.ITEMS
