@@ -17,6 +17,7 @@ from recops.studies.plan import Study, Variant, load_study
 from recops.studies.rows import missing_cells, read_rows
 from recops.studies.sitting import wanted_cells
 from recops.studies.table import study_tables
+from recops.trials import Late
 
 AS_IT_IS: dict[str, Any] = {"changes": {}, "without_tools": [], "since": "raw_data", "skips": [], "rounds": 1}
 PLAN: dict[str, Any] = {
@@ -165,6 +166,19 @@ def test_a_pair_without_its_cells_is_left_out(folder: Path) -> None:
             {"variants": {"recipe": {**AS_IT_IS, "since": "grpo_model", "measured": ["grpo_model"]}}},
             "nothing is changed",
         ),
+        (
+            {
+                "variants": {
+                    "recipe": {
+                        **AS_IT_IS,
+                        "changes": {"agent.tools": ["get_item_info"]},
+                        "without_tools": ["rank_by_popularity"],
+                        "measured": ["grpo_model"],
+                    }
+                }
+            },
+            "among the changes already",
+        ),
         ({"variants": {"recipe": {**AS_IT_IS, "skips": ["grpo_model"], "measured": ["grpo_model"]}}}, "is skipped"),
         ({"variants": {"recipe": {**AS_IT_IS, "rounds": 2, "measured": ["grpo_model"]}}}, "rounds: more than one"),
         ({"variants": {"recipe": {**AS_IT_IS, "skips": ["base_policy"], "measured": ["grpo_model"]}}}, "skips"),
@@ -228,6 +242,12 @@ def test_tools_are_left_out_where_a_recipe_has_them() -> None:
     ).late(recipe)
     assert left.since == "expert_episodes"
     assert left.overrides == {"agent.tools": [name for name in recipe.agent.tools if name != "get_similar_users"]}
+    changed = {**AS_IT_IS, "changes": {"grpo_model.steps": 30}, "measured": ["grpo_model"]}
+    assert Variant.model_validate({**changed, "since": "grpo_model"}).late(recipe) == Late(
+        "grpo_model", {"grpo_model.steps": 30}
+    )
+    both = Variant.model_validate({**changed, "without_tools": gone}).late(recipe)
+    assert both.overrides == {"grpo_model.steps": 30, **left.overrides}
     none = Variant.model_validate({**AS_IT_IS, "without_tools": ("search_catalog",), "measured": ["grpo_model"]})
     with pytest.raises(InputError, match=r"none of search_catalog in agent\.tools of embedded"):
         none.late(recipe)
