@@ -13,9 +13,9 @@ from recops.config.recipe import load_recipe
 from recops.errors import InputError
 from recops.paths import Layout
 from recops.runner import run_stage
-from recops.stage import STAGE_NAMES
+from recops.stage import STAGE_NAMES, StageName
 from recops.tracking import store_uri
-from recops.trials import Late, TrialStage, run_trial, stages_through
+from recops.trials import Late, TrialStage, _source, run_trial, stages_through
 from tests.pipeline.project import RECIPE, tiny_recipe
 
 FEWER = {"validated_splits.candidates.num_candidates": 10}
@@ -126,6 +126,17 @@ def test_what_only_a_skipped_stage_reads_is_not_made() -> None:
         "grpo_model",
     ]
     assert "expert_episodes" in stages_through("ppr_model", ["grpo_model"])
+
+
+def test_a_skipped_stage_and_a_further_round_go_on_from_the_policy_before() -> None:
+    base, sft, ppr = Path("base"), Path("sft"), Path("ppr")
+    first: dict[StageName, Path] = {"base_policy": base, "sft_checkpoint": sft}
+    assert _source("grpo_model", (), first) is None, "it is made"
+    assert _source("grpo_model", ("grpo_model",), first) == sft
+    assert _source("sft_checkpoint", ("sft_checkpoint",), first) == base
+    assert _source("grpo_model", (), {**first, "ppr_model": ppr}) == ppr
+    assert _source("grpo_model", ("grpo_model",), {**first, "ppr_model": ppr}) == ppr
+    assert _source("ppr_model", (), {**first, "ppr_model": ppr}) is None, "it is made again"
 
 
 def test_values_of_overrides_are_yaml() -> None:

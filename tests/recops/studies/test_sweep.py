@@ -78,10 +78,14 @@ def test_a_variant_has_one_run_with_mean_spread_and_interval_of_its_seeds(root: 
 
 
 def test_every_cell_is_below_the_run_of_its_variant_and_has_its_seed(root: Path) -> None:
+    file = root / "docs/results/small/one/longer.grpo_model.7.json"
+    write_json(file, {**read_json(file), "overrides": {"grpo_model.steps": 30}})
     sit(root)
     cells = cells_of(root, sweep_of(root, "recipe"))
     assert set(cells) == {f"recipe.{stage}.{seed}" for stage in ("baselines", "grpo_model") for seed in (7, 8)}
     assert set(cells_of(root, sweep_of(root, "longer"))) == {"longer.grpo_model.7", "longer.grpo_model.8"}
+    [longer] = runs(root, "tags.`override.grpo_model.steps` = '30'")
+    assert longer.info.run_name == "longer.grpo_model.7"
     seven, eight = (cells[f"recipe.grpo_model.{seed}"].data for seed in (7, 8))
     assert (seven.params["training_seed"], eight.params["training_seed"]) == ("7", "8")
     mean = (seven.metrics[f"{SYSTEM}.ndcg_at_10"] + eight.metrics[f"{SYSTEM}.ndcg_at_10"]) / 2
