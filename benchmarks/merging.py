@@ -3,8 +3,8 @@
 Needs the artefacts of validated_splits and sasrec_embeddings: `python -m benchmarks.merging --recipe embedded` after
 `make run`. Plans of one to five orders as the scripted expert chooses them, one for all users and one for each group of
 habits, by how often the order that leads counts; and boosted trees over all ranks, without the habits and with them,
-which stand for any function of them. `--constant` and `--window-days` try other values than the recipe's. Shape
-suffixes: N tasks, K candidates, S sources, F features.
+which stand for any function of them. `--constant`, `--window-days` and `--tools` try other values than the recipe's.
+Shape suffixes: N tasks, K candidates, S sources, F features.
 """
 
 import argparse
@@ -66,13 +66,14 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=project_root(), help="where data/ and models/ lie")
     parser.add_argument("--factors", type=float, nargs="+", default=[1.0, 1.5, 2.0], help="of the order that leads")
     parser.add_argument("--constant", type=float, help="of the reciprocal ranks, instead of the recipe's")
+    parser.add_argument("--tools", nargs="+", default=[], help="ordering tools beside the recipe's")
     parser.add_argument("--window-days", type=int, help="of what is popular lately, instead of the recipe's")
     asked = parser.parse_args()
     layout = Layout(asked.root, asked.recipe)
     recipe = load_recipe(Layout(project_root(), asked.recipe).recipe_file)
     agent = recipe.agent.model_copy(
         update={
-            "tools": tuple(dict.fromkeys((*recipe.agent.tools, "get_user_profile"))),
+            "tools": tuple(dict.fromkeys((*recipe.agent.tools, *asked.tools, "get_user_profile"))),
             "profile_parts": ("habits",),
             "popularity_window_days": asked.window_days or recipe.agent.popularity_window_days,
         }

@@ -31,7 +31,13 @@ from recops.retrieval.index import ExactIndex, recall
 from recops.retrieval.user_index import user_index_recall
 from recops.tools.toolbox import Toolbox
 
-NEIGHBOURS = ("get_similar_items", "get_similar_users", "get_related_items", "search_catalog")
+NEIGHBOURS = (
+    "get_similar_items",
+    "get_similar_users",
+    "get_related_items",
+    "rank_by_taken_together",
+    "search_catalog",
+)
 """Tools that look through the catalogue or through other users; the others read candidates and the own history."""
 _NUM_RECALL_QUERIES, _NUM_NEIGHBOURS = 500, 10
 

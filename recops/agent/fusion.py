@@ -57,6 +57,7 @@ _SOURCES = (
     Source("rank_by_popularity", "recent"),
     Source("rank_by_popularity", "ever"),
     Source("get_similar_users", None),
+    Source("rank_by_taken_together", None),
 )
 
 ORDERING_TOOLS = frozenset(source.tool for source in _SOURCES)

@@ -37,6 +37,7 @@ KNOWLEDGE: dict[str, str] = {
     "get_similar_items": "what is near an item",
     "get_similar_users": "what similar users took",
     "rank_by_next_item": "what follows this history",
+    "rank_by_taken_together": "what goes with this history",
     "rank_by_similarity": "what is like this history",
     "search_catalog": "what matches the request",
 }

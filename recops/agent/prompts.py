@@ -64,6 +64,7 @@ THOUGHTS: dict[str, str] = {
     "get_related_items": "I ask what goes with an item.",
     "get_similar_items": "I ask what is near an item.",
     "rank_by_next_item": "I ask what follows this history.",
+    "rank_by_taken_together": "I ask what goes with this history.",
     "rank_by_similarity": "I ask what is like this history.",
     "rank_by_popularity": "I ask what is popular.",
     "get_similar_users": "I ask what similar users took.",

@@ -41,6 +41,7 @@ SUITES: dict[str, tuple[str, ...]] = {
         "get_similar_items",
         "get_similar_users",
         "rank_by_next_item",
+        "rank_by_taken_together",
         "rank_by_similarity",
         "search_catalog",
     ),

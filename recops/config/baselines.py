@@ -6,7 +6,9 @@ from pydantic import Field, field_validator, model_validator
 
 from recops.config.section import Section
 
-EvidenceName = Literal["popularity", "recent_popularity", "text_similarity", "similar_users", "sasrec"]
+EvidenceName = Literal[
+    "popularity", "recent_popularity", "text_similarity", "similar_users", "taken_together", "sasrec"
+]
 """What the agent's tools order the candidates by."""
 SingleName = Literal["random", "item_knn", "als", "sentence_similarity"] | EvidenceName
 MergeName = Literal["fusion", "lambdamart", "lambdamart_scores"]

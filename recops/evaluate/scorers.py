@@ -51,6 +51,7 @@ def scorers(
         "recent_popularity": lambda: _popularity(store, agent.popularity_window_days),
         "text_similarity": lambda: evidence.text_similarity_of_all,
         "similar_users": lambda: lambda samples: _similar_users(evidence, samples),
+        "taken_together": lambda: lambda samples: _taken_together(evidence, samples),
         "sasrec": lambda: evidence.next_item_of_all,
         "item_knn": lambda: _item_knn(read_fit_rows(splits), config.item_knn),
         "als": lambda: _als(read_fit_rows(splits), config, sub_seed(seed, "als")),
@@ -85,6 +86,11 @@ def _similar_users(evidence: Evidence, samples: Sequence[Sample]) -> Scores:
     everything = range(evidence.store.num_items + 1)
     taken_CJ = np.stack([evidence.similar_users(sample, everything) for sample in samples])
     return np.where(taken_CJ > 0, taken_CJ, np.nan)
+
+
+def _taken_together(evidence: Evidence, samples: Sequence[Sample]) -> Scores:
+    everything = range(evidence.store.num_items + 1)
+    return np.stack([evidence.taken_together(sample, everything) for sample in samples])
 
 
 def _item_knn(rows: FitRows, config: ItemKnnConfig) -> Scorer:

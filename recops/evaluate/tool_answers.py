@@ -26,6 +26,7 @@ ORDERS: dict[EvidenceName, Source] = {
     "recent_popularity": Source("rank_by_popularity", "recent"),
     "text_similarity": Source("rank_by_similarity", None),
     "similar_users": Source("get_similar_users", None),
+    "taken_together": Source("rank_by_taken_together", None),
     "sasrec": Source("rank_by_next_item", None),
 }
 """System -> the call whose answer it is."""

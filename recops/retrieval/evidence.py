@@ -22,6 +22,7 @@ from recops.retrieval.embeddings import UserStates, load_user_states
 from recops.retrieval.histories import history_weights
 from recops.retrieval.item_evidence import ItemEvidence
 from recops.retrieval.once import Once
+from recops.retrieval.relations import MAX_TAKERS
 from recops.retrieval.sasrec import SasRec, load_sasrec
 from recops.retrieval.states import SampleStates
 from recops.retrieval.text import RECENCY_DECAY, TextIndex
@@ -47,7 +48,7 @@ class Evidence:
 
     def __init__(self, store: SampleStore, model: SasRec, users: UserStates, *, agent: AgentConfig, seed: int) -> None:
         self.store = store
-        self._seed, self._text_history_length = seed, agent.history_length
+        self._seed, self._history_length = seed, agent.history_length
         self._asks_similar_users = "get_similar_users" in agent.tools
         self._known_items = model.known_items.numpy()
         self._embeddings = model.item_embedding.weight.detach().numpy()
@@ -89,7 +90,7 @@ class Evidence:
 
     def text_similarity(self, sample: Sample, items: Sequence[int]) -> Scores:
         """Recency-weighted mean TF-IDF cosine to the latest items of the history; NaN where there is no text."""
-        latest = [event.item for event in sample.history[-self._text_history_length :]]
+        latest = [event.item for event in sample.history[-self._history_length :]]
         return self._text().similarity(latest, _asked(items))
 
     def popularity(self, sample: Sample, items: Sequence[int], window_days: int | None) -> Scores:
@@ -131,6 +132,25 @@ class Evidence:
         taken_K = np.asarray(np.bincount(places[is_asked], weights[is_asked], len(known_K)), dtype=np.float64)
         return taken_K[place_K]
 
+    def taken_together(self, sample: Sample, items: Sequence[int]) -> Scores:
+        """How near users took an item to those of the latest history, before the sample; NaN where nobody did.
+
+        Summed over the last `agent.history_length` items, newer ones weighing more: what both weigh together in the
+        orders of users (`relations.TakenTogether`), over the root of how often each was taken, a cosine.
+        """
+        asked_K, place_K = np.unique(_asked(items), return_inverse=True)
+        scores_K = np.zeros(len(asked_K))
+        for age, event in enumerate(reversed(sample.history[-self._history_length :])):
+            near, weights = self.catalogue.taken_together(event.item, sample.timestamp)
+            places = np.minimum(np.searchsorted(asked_K, near), len(asked_K) - 1)
+            is_asked = asked_K[places] == near
+            # Of an item that many took only the latest takers are looked at: they stand for all.
+            times = self.times_taken(sample, event.item)
+            share = times / max(1, min(times, MAX_TAKERS))
+            scores_K[places[is_asked]] += RECENCY_DECAY**age * share * weights[is_asked] / np.sqrt(max(1, times))
+        scores_K /= np.sqrt(np.maximum(1, self._counts.before(asked_K, sample.timestamp)))
+        return np.where(scores_K > 0, scores_K, np.nan)[place_K]
+
     def order(self, scores: Scores, sample: Sample, items: Sequence[int], purpose: str) -> tuple[list[int], list[int]]:
         """Return positions by score, best first, and the positions that cannot be scored (NaN), in seeded order.
 
@@ -156,9 +176,7 @@ class Evidence:
 
     def text_similarity_of_all(self, samples: Sequence[Sample]) -> Scores:
         """`text_similarity` of every item for many samples, shape (C, J); column 0 is NaN."""
-        weights_CJ = history_weights(
-            samples, self.store.num_items, length=self._text_history_length, decay=RECENCY_DECAY
-        )
+        weights_CJ = history_weights(samples, self.store.num_items, length=self._history_length, decay=RECENCY_DECAY)
         return self._text().similarity_to_all(weights_CJ)
 
 

@@ -19,6 +19,7 @@ BUDGETS: dict[str, int] = {
     "get_similar_items": 4_000,
     "get_similar_users": 4_000,
     "rank_by_next_item": 4_000,
+    "rank_by_taken_together": 4_000,
     "rank_by_similarity": 4_000,
     "search_catalog": 4_000,
 }

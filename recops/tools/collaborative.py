@@ -11,6 +11,12 @@ def rank_by_next_item(context: ToolContext) -> str:
     return context.order(scores, "rank_by_next_item")
 
 
+def rank_by_taken_together(context: ToolContext) -> str:
+    """The candidates by how often users took them soon before or after items of the history."""
+    scores = context.evidence.taken_together(context.task.sample, context.task.candidates)
+    return context.order(scores, "rank_by_taken_together")
+
+
 def get_similar_items(context: ToolContext, item: str) -> str:
     """The candidates, and other items, by how alike their takers' sequences are to those of an item.
 

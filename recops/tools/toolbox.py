@@ -15,7 +15,12 @@ from recops.errors import InputError
 from recops.records import Task
 from recops.retrieval.evidence import Evidence
 from recops.tools.budget import BUDGETS, OWN_TOOL_CHARACTERS, within_budget
-from recops.tools.collaborative import get_similar_items, get_similar_users, rank_by_next_item
+from recops.tools.collaborative import (
+    get_similar_items,
+    get_similar_users,
+    rank_by_next_item,
+    rank_by_taken_together,
+)
 from recops.tools.content import rank_by_similarity, search_catalog
 from recops.tools.context import ToolContext
 from recops.tools.errors import ToolError
@@ -40,6 +45,7 @@ TOOLS: dict[str, ToolFunction] = {
         get_similar_items,
         get_similar_users,
         rank_by_next_item,
+        rank_by_taken_together,
         rank_by_similarity,
         search_catalog,
     )

@@ -13,7 +13,17 @@ from recops.records import Sample
 from recops.retrieval.evidence import Evidence
 from tests.recops.retrieval.small_splits import AGENT, NUM_CANDIDATES, NUM_ITEMS, stage_io
 
-SINGLES = ("random", "popularity", "recent_popularity", "item_knn", "als", "text_similarity", "similar_users", "sasrec")
+SINGLES = (
+    "random",
+    "popularity",
+    "recent_popularity",
+    "item_knn",
+    "als",
+    "text_similarity",
+    "similar_users",
+    "taken_together",
+    "sasrec",
+)
 MERGES = ("fusion", "lambdamart", "lambdamart_scores")
 WINDOW = "popularity_2_days"
 TOOLS = (
@@ -22,6 +32,7 @@ TOOLS = (
     "rank_by_similarity",
     "rank_by_popularity",
     "get_similar_users",
+    "rank_by_taken_together",
     "analyze_candidates",
 )
 FULL_AGENT: AgentConfig = AGENT.model_copy(update={"tools": TOOLS, "tool_fields": ("category",)})

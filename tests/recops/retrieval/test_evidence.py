@@ -15,6 +15,7 @@ from recops.retrieval import states
 from recops.retrieval.embeddings import UserStates
 from recops.retrieval.evidence import Evidence
 from recops.retrieval.index import NeighbourIndex
+from recops.retrieval.relations import MAX_TAKERS
 from recops.retrieval.sasrec import SasRec, encode_histories, load_sasrec
 from recops.retrieval.user_index import user_index
 from tests.recops.retrieval.small_splits import (
@@ -37,6 +38,7 @@ def every_score(evidence: Evidence, sample: Sample) -> dict[str, np.ndarray]:
         "popularity": evidence.popularity(sample, ALL_ITEMS, None),
         "recent_popularity": evidence.popularity(sample, ALL_ITEMS, 3),
         "similar_users": evidence.similar_users(sample, ALL_ITEMS),
+        "taken_together": evidence.taken_together(sample, ALL_ITEMS),
     }
 
 
@@ -164,6 +166,38 @@ def test_similar_users_are_a_weighted_scan_without_the_user(
         for item in rows.filter(pl.col("user") == int(user))["item"]:
             expected[item - 1] += max(float(cosines[user]), 0.0)
     np.testing.assert_allclose(evidence.similar_users(sample, ALL_ITEMS), expected, rtol=1e-4, atol=1e-5)
+
+
+def plainly_together(evidence: Evidence, sample: Sample, takers: int) -> np.ndarray:
+    """The cosine by loops over everything that the latest takers of each item took near it, before the sample."""
+    store = evidence.store
+    before = store.timestamp < sample.timestamp
+    times = np.bincount(store.item[before], minlength=NUM_ITEMS + 1)
+    weights = np.zeros(NUM_ITEMS + 1)
+    for age, event in enumerate(reversed(sample.history[-AGENT.history_length :])):
+        rows = np.flatnonzero(before & (store.item == event.item))
+        latest = rows[np.argsort(store.timestamp[rows], kind="stable")][-takers:]
+        for row in latest:
+            for other in range(max(0, row - 3), min(len(before), row + 4)):
+                if store.user[other] == store.user[row] and before[other] and store.item[other] != event.item:
+                    of_all = times[event.item] / len(latest)
+                    weights[store.item[other]] += 0.9**age * of_all / abs(other - row) / np.sqrt(times[event.item])
+    cosines = weights / np.sqrt(np.maximum(1, times))
+    return np.where(cosines > 0, cosines, np.nan)[1:]
+
+
+@pytest.mark.parametrize("takers", [MAX_TAKERS, 2])
+def test_taken_together_is_a_cosine_of_what_stood_near_the_history(
+    takers: int, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("relations", "evidence"):
+        monkeypatch.setattr(f"recops.retrieval.{module}.MAX_TAKERS", takers)
+    for sample in (evidence.store.sample(number) for number in (39, 100, 140)):
+        scores = evidence.taken_together(sample, ALL_ITEMS)
+        np.testing.assert_allclose(scores, plainly_together(evidence, sample, takers))
+        assert np.isfinite(scores).any()
+        reversed_twice = [*ALL_ITEMS[::-1], *ALL_ITEMS]
+        np.testing.assert_array_equal(evidence.taken_together(sample, reversed_twice), [*scores[::-1], *scores])
 
 
 def counted_indexes(monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -17,6 +17,7 @@ CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("get_similar_items", {"item": "D"}),
     ("get_similar_users", {}),
     ("rank_by_next_item", {}),
+    ("rank_by_taken_together", {}),
     ("rank_by_similarity", {}),
     ("search_catalog", {"query": "Harbour yoga mat, teal"}),
     ("search_catalog", {"query": "a teal kettle or game by Glenrock, kind things"}),

@@ -25,6 +25,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "get_similar_items": {"item": "A"},
     "get_similar_users": {},
     "rank_by_next_item": {},
+    "rank_by_taken_together": {},
     "rank_by_similarity": {},
     "search_catalog": {"query": "a teal kettle by Harbour"},
 }

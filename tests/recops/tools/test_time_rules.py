@@ -170,7 +170,7 @@ BREAKERS: tuple[tuple[Callable[[pytest.MonkeyPatch], None], tuple[str, ...]], ..
     (endless_counts, ("get_item_info", "rank_by_popularity")),
     (endless_ratings, ("get_item_info",)),
     (endless_events_of_others, ("get_similar_users",)),
-    (endless_relations, ("get_related_items",)),
+    (endless_relations, ("get_related_items", "rank_by_taken_together")),
     (everything_is_there, ("search_catalog",)),
 )
 

@@ -78,7 +78,7 @@ def test_a_wrong_call_is_told_what_is_expected(
     with pytest.raises(ToolError) as found:
         toolbox.call(task, name, arguments)
 
-    assert len(str(found.value)) < 300
+    assert len(str(found.value)) < 350
     assert message in (None, str(found.value))
 
 
