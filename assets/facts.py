@@ -32,6 +32,7 @@ _HEADS: dict[StageName, str] = {
 """Stage -> the table whose first rows say most about it."""
 
 REJECTED = "rejected.json"
+CURVE = "curve.parquet"
 
 Metadata = dict[str, Any]
 
@@ -123,6 +124,8 @@ def _pages(stage: StageName, folder: Path) -> Iterator[tuple[str, str]]:
         yield "quarantine", _reasons(read_json(folder / REPORT)["quarantine"], ("table", "reason", "rows"))
     if stage in _HEADS:
         yield "first_rows", _head(folder / _HEADS[stage])
+    if (folder / CURVE).is_file():
+        yield "training", _training(folder / CURVE)
 
 
 def _head(table: Path) -> str:
@@ -130,6 +133,19 @@ def _head(table: Path) -> str:
 
     rows = pl.read_parquet(table, n_rows=5)
     return markdown_table(rows.columns, [[_short(value) for value in row] for row in rows.iter_rows()])
+
+
+def _training(curve: Path) -> str:
+    """What each number of a training was at its first and at its last step."""
+    import polars as pl
+
+    ends = (pl.col(name).sort_by("step") for name in ("step", "value"))
+    first_last = [
+        place for end in ends for place in (end.first().name.prefix("first_"), end.last().name.prefix("last_"))
+    ]
+    rows = pl.read_parquet(curve).group_by("name").agg(*first_last).sort("name")
+    columns = ("name", "first_step", "first_value", "last_step", "last_value")
+    return markdown_table(columns, [[_short(row[column]) for column in columns] for row in rows.iter_rows(named=True)])
 
 
 def _short(value: Any) -> str:

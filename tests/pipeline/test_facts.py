@@ -43,3 +43,18 @@ def test_expert_episodes_show_one_of_each_expert_to_be_read(tmp_path: Path) -> N
         assert text.index("Order: B A") < text.index("Answer: B A")
     assert shown["dagster/row_count"]["raw_value"] == 4
     assert any("target_too_low" in str(value["raw_value"]) for value in shown.values())
+
+
+def test_a_training_shows_each_of_its_numbers_at_the_first_and_the_last_step(tmp_path: Path) -> None:
+    rows = [(2, "loss", 0.25), (1, "loss", 1.5), (3, "loss", 0.125), (2, "reward", -0.5)]
+    pl.DataFrame(rows, schema=["step", "name", "value"], orient="row").write_parquet(tmp_path / "curve.parquet")
+    write_json(tmp_path / "report.json", {"steps": 3})
+
+    shown = stage_metadata("sft_checkpoint", tmp_path, url=None)["training"]
+
+    assert shown["raw_value"].splitlines() == [
+        "| name | first_step | first_value | last_step | last_value |",
+        "| --- | --- | --- | --- | --- |",
+        "| loss | 1 | 1.5 | 3 | 0.125 |",
+        "| reward | 2 | -0.5 | 2 | -0.5 |",
+    ]

@@ -83,6 +83,8 @@ def _check_metadata(name: StageName, metadata: Any, entry: dict[str, Any]) -> No
     assert metadata["bytes"].value > 0
     assert metadata["picture"].value.startswith("![")
     assert "data:image/png;base64," in metadata["picture"].value
+    tables = ("first_rows", "results", "training", "rejected")
+    assert any("| --- |" in metadata[name].value for name in tables if name in metadata)
     if name not in ("base_policy", "sft_checkpoint", "grpo_model", "ppr_model", "llm_baselines"):
         assert metadata["dagster/row_count"].value > 0
     else:

@@ -98,6 +98,14 @@ def test_a_dagster_home_without_settings_is_named(root: Path, monkeypatch: pytes
     assert "no dagster.yaml" in one(doctor._stores(root), "Dagster instance").found
 
 
+@pytest.mark.parametrize("uri", ["file:mlruns", "./mlruns", "/somewhere/mlruns"])
+def test_a_file_store_is_named(root: Path, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    problem = one(doctor._stores(root), "MLflow store")
+    assert uri in problem.found
+    assert "MLFLOW_TRACKING_URI" in problem.fix
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "whose"),
     [
