@@ -103,7 +103,7 @@ def test_what_tools_say_is_what_the_fit_reads(toolbox: Toolbox) -> None:
 
     ranks_NSK = ask(toolbox, tasks, sources)
 
-    assert ranks_NSK.shape == (3, 5, 6)
+    assert ranks_NSK.shape == (3, 6, 6)
     text = toolbox.call(tasks[1], "rank_by_popularity", {"window": "ever"})
     assert ranks_NSK[1, 3].tolist() == read_order(text, 6).tolist()
 

@@ -104,7 +104,7 @@ def test_nothing_but_history_and_candidates_decides_the_ranking(
         projector.contract.weight.mul_(50)  # An untrained policy hardly looks at the history.
     attentive = copy.deepcopy(policy.model)
     for name, weights in attentive.named_parameters():
-        weights.data *= 10.0 if "q_proj" in name or "o_proj" in name else 1.0
+        weights.data *= 5.0 if "q_proj" in name or "o_proj" in name else 1.0
     ranker = _ranker(LocalPolicy(attentive, policy.tokenizer), prompts, projector)
     before = ranker.rank(samples)
     other = [
