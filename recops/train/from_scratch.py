@@ -17,6 +17,7 @@ from recops.progress import progress
 from recops.stage_io import StageIO
 from recops.train.conversations import supervised_losses
 from recops.train.lesson import Lesson
+from recops.train.muon import Muon
 
 _WARMUP_STEPS = 30
 _DECAY_FRACTION = 0.4
@@ -79,7 +80,7 @@ def _optimizers(model: Any, learning_rate: float) -> list[torch.optim.Optimizer]
     hidden = [parameter for name, parameter in named if parameter.dim() == 2 and "embed" not in name]
     other = [parameter for name, parameter in named if parameter.dim() != 2 or "embed" in name]
     optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.Muon(hidden, lr=learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        Muon(hidden, lr=learning_rate, weight_decay=0.01),
         torch.optim.AdamW(other, lr=_ADAM_FRACTION * learning_rate, betas=(0.9, 0.95), weight_decay=0.0),
     ]
     for optimizer in optimizers:
