@@ -25,6 +25,7 @@ from recops.evaluate.measured import BASELINE_RANKINGS, baseline_systems, furthe
 from recops.evaluate.systems import System, agent_facts
 from recops.metrics import ABSENT
 from recops.retrieval.evidence import Evidence
+from recops.runner import flatten
 from recops.stage import StageName
 from recops.studies.plan import Cell, Study
 from recops.trials import TrialStage, run_trial, trial_recipe
@@ -32,6 +33,9 @@ from recops.versioning import git_commit
 
 SAMPLES = "samples.json"
 _ABSENT_TEXT = "-"
+_NO_MATTER = frozenset({"name", "description", "training_seed", "llm_baselines", "promotion"})
+"""Sections that no cell depends on, or that each has its own of."""
+_MOST_KEYS = 5
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,13 @@ class Measured:
         ranks: 0-based rank of the target, shape (N,).
         facts: what its episodes show; empty for a baseline.
         minutes: what its cell took: what was there already took none.
+        commit: what made it.
     """
 
     ranks: NDArray[np.int64]
     facts: Mapping[str, float]
     minutes: float
+    commit: str
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,8 @@ def run_cell(root: Path, study: Study, cell: Cell, folder: Path) -> Path:
     where = f"{study.name}.further_candidates"
     further = {name: further_kind(evidence.store, name, where=where) for name in study.further_candidates}
     frozen = _frozen(splits, sasrec, further.values())
-    _check_samples(folder / cell.recipe / SAMPLES, evidence.store, ids, frozen, study.slice)
+    protocol = {"slice": study.slice, **frozen, "settings": settings_in_common(trial_recipe(root, cell.recipe, {}))}
+    _check_protocol(folder / cell.recipe / SAMPLES, evidence.store, ids, protocol)
     measure = _measure_of(made[cell.stage].artefact, cell.stage, study, recipe, evidence, ids)
     measured = {
         "systems": measure(OWN_CANDIDATES),
@@ -126,8 +133,8 @@ def read_cell(path: Path, negatives: str | None) -> dict[str, Measured]:
     with _refused_if_damaged(path):
         content = read_json(path)
         systems = content["systems"] if negatives is None else content["further_candidates"][negatives]
-        minutes = float(content["minutes"])
-        return {name: Measured(_ranks(one["ranks"]), one["facts"], minutes) for name, one in systems.items()}
+        made = float(content["minutes"]), str(content["commit"])
+        return {name: Measured(_ranks(one["ranks"]), one["facts"], *made) for name, one in systems.items()}
 
 
 def read_origin(path: Path) -> Origin:
@@ -164,23 +171,35 @@ def _max_samples(recipe: Recipe, study: Study) -> int:
     return evaluation.max_samples if study.slice == "test" else evaluation.max_valid_samples
 
 
-def _check_samples(
-    path: Path, store: SampleStore, ids_N: NDArray[np.int32], frozen: Mapping[str, Any], slice_name: str
-) -> None:
-    """Write which samples the cells of a recipe are measured on, or check that they are the same as before."""
+def settings_in_common(recipe: Recipe) -> dict[str, Any]:
+    """Return what every cell of a recipe shares but for its variant's changes: the settings of what a study trains."""
+    sections = recipe.model_dump(mode="json")
+    return flatten({key: sections[key] for key in sections if key not in _NO_MATTER})
+
+
+def _check_protocol(path: Path, store: SampleStore, ids_N: NDArray[np.int32], protocol: Mapping[str, Any]) -> None:
+    """Write what the cells of a recipe are measured on and made by, or check that it is the same as before."""
     users = [store.sample(int(sample_id)).user for sample_id in ids_N]
-    now = {
-        "slice": slice_name,
-        **frozen,
-        "sample_ids": _text(ids_N.tolist()),
-        "users": _text(users),
-    }
+    now = {**protocol, "sample_ids": _text(ids_N.tolist()), "users": _text(users)}
     if not path.is_file():
         _write_whole(path, now)
-    elif read_json(path) != now:
+        return
+    before = read_json(path)
+    anew = f"remove {path.parent} to measure all of it anew."
+    if {**before, "settings": None} != {**now, "settings": None}:
         found = f"other samples or candidates ({content_sha256(now)[:12]})"
-        step = f"The data, its settings or the protocol changed: remove {path.parent} to measure all of it anew."
+        step = f"The data, its settings or the protocol changed: {anew}"
         raise InputError(path, found=found, expected="the samples of the cells before", next_step=step)
+    if before.get("settings") != now["settings"]:
+        found = f"a recipe that has other settings now: {_differing(before.get('settings') or {}, now['settings'])}"
+        step = f"Rows of two recipes are no comparison. Put the settings back, or {anew}"
+        raise InputError(path, found=found, expected="the settings of the cells before", next_step=step)
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    keys = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+    told = [f"{key} {now.get(key)} (before {before.get(key)})" for key in keys[:_MOST_KEYS]]
+    return ", ".join([*told, *([f"and {len(keys) - _MOST_KEYS} more"] if len(keys) > _MOST_KEYS else [])])
 
 
 def _write_whole(path: Path, content: Any) -> Path:

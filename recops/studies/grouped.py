@@ -12,7 +12,7 @@ from recops.evaluate.statistics import Difference, Interval, bootstrap_intervals
 from recops.evaluate.wording import decimal, interval, p_value
 from recops.studies.pairs import Pair, tested_pairs
 from recops.studies.plan import Group, Study
-from recops.studies.rows import Row
+from recops.studies.rows import Row, of_other_commits
 
 _HEAD = ("", "NDCG@10", "HR@1", "difference in NDCG@10", "p (Holm)", "invalid", "calls", "minutes")
 
@@ -29,7 +29,7 @@ def grouped_table(study: Study, rows: Sequence[Row], users_N: NDArray[np.int64],
     for group in study.groups:
         lines.append(f"| **{group.title}** |{' |' * (len(_HEAD) - 1)}")
         for label, name in group.rows.items():
-            cells = _cells(there[name], metrics[name], tested.get((name, group.against))) if name in there else _NONE
+            cells = _cells(there, name, metrics[name], group.against, tested) if name in there else _NONE
             lines.append(f"| {label} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -49,13 +49,20 @@ def _intervals(
     return bootstrap_intervals(means_NY, users_N, confidence=study.confidence, **settings)
 
 
-def _cells(row: Row, metrics: tuple[Interval, Interval], tested: tuple[Difference, float] | None) -> list[str]:
-    cells = [f"{decimal(one.mean)} {interval(one.low, one.high)}" for one in metrics]
-    if tested is None:
-        cells += ["", ""]
+def _cells(
+    there: Mapping[str, Row],
+    name: str,
+    metrics: tuple[Interval, Interval],
+    against: str,
+    tested: Mapping[Pair, tuple[Difference, float]],
+) -> list[str]:
+    row, cells = there[name], [f"{decimal(one.mean)} {interval(one.low, one.high)}" for one in metrics]
+    if (name, against) in tested:
+        difference, p = tested[name, against]
+        mean = f"{decimal(difference.mean)} {interval(difference.low, difference.high)}"
+        cells += [mean, p_value(p) + of_other_commits(row, there[against])]
     else:
-        difference, p = tested
-        cells += [f"{decimal(difference.mean)} {interval(difference.low, difference.high)}", p_value(p)]
+        cells += ["", ""]
     facts: Mapping[str, float] = row.facts
     cells += [decimal(facts[key]) if key in facts else "" for key in ("invalid_answers", "calls_per_episode")]
     return [*cells, f"{row.minutes:.1f}"]

@@ -29,6 +29,7 @@ class Row:
         hits: HR@1, the same.
         facts: means over seeds.
         minutes: of its cell, mean over seeds.
+        commits: what made the cell of each seed.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Row:
     hits: NDArray[np.float64]
     facts: dict[str, float]
     minutes: float
+    commits: tuple[str, ...]
 
     @property
     def of_seeds(self) -> NDArray[np.float64]:
@@ -65,6 +67,11 @@ def read_rows(study: Study, recipe: str, folder: Path, negatives: str | None = N
     return [_row(name, found[name]) for name in study.systems() if name in found]
 
 
+def of_other_commits(one: Row, other: Row) -> str:
+    """Return what to add to the difference of two rows that were not made by the same code; empty where they were."""
+    return "" if one.commits == other.commits else "; other commits"
+
+
 def missing_cells(study: Study, recipe: str, folder: Path) -> str:
     """Return in words how many cells of a recipe are not measured yet, seed by seed; empty where all are."""
     cells = list(study.cells(recipe))
@@ -86,4 +93,5 @@ def _row(name: str, seeds: Sequence[Measured]) -> Row:
         stacked(METRICS["hr@1"]),
         {key: float(np.mean([one.facts[key] for one in seeds])) for key in shared},
         float(np.mean([one.minutes for one in seeds])),
+        tuple(one.commit for one in seeds),
     )

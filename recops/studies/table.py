@@ -16,7 +16,7 @@ from recops.studies.cells import SAMPLES, read_samples
 from recops.studies.grouped import grouped_table
 from recops.studies.pairs import Pair, tested_pairs
 from recops.studies.plan import Study
-from recops.studies.rows import FACTS, Row, missing_cells, read_rows
+from recops.studies.rows import FACTS, Row, missing_cells, of_other_commits, read_rows
 
 BOOTSTRAP_SEED = 0
 
@@ -45,7 +45,8 @@ def _how_to_read(study: Study) -> str:
         f"`make results STUDY={study.name}` measures what is missing and writes this part of the page (without "
         f"measuring: `recops study table {study.name}`). Slice `{study.slice}`; NDCG@10 of the target among the frozen "
         f"candidates, lists cut as an agent's, an invalid answer counts as an absent target. Values are averaged per "
-        f"sample over training seeds, then resampled over users ({draws} draws, {share} intervals). {columns}"
+        f"sample over training seeds, then resampled over users ({draws} draws, {share} intervals). {columns} "
+        "*Other commits*: the two rows were not made by the same."
     )
 
 
@@ -96,11 +97,13 @@ def _systems_table(study: Study, rows: Sequence[Row], users_N: NDArray[np.int64]
 
 
 def _pairs_table(study: Study, rows: Sequence[Row], pairs: Sequence[Pair], users_N: NDArray[np.int64]) -> str:
-    tested = tested_pairs(study, {row.name: row for row in rows}, pairs, users_N, seed=BOOTSTRAP_SEED)
+    there = {row.name: row for row in rows}
+    tested = tested_pairs(study, there, pairs, users_N, seed=BOOTSTRAP_SEED)
     lines = ["| difference | NDCG@10 | p (Holm) | |", "|---|---:|---:|---|"]
     for (one, other), (difference, p) in tested.items():
         differs = p < 1 - study.confidence
         reading = "no difference shown" if not differs else "above" if difference.mean > 0 else "below"
+        reading += of_other_commits(there[one], there[other])
         mean = f"{decimal(difference.mean)} {interval(difference.low, difference.high)}"
         lines.append(f"| {one} - {other} | {mean} | {p_value(p)} | {reading} |")
     return "\n".join(lines)

@@ -1,5 +1,6 @@
 """A study of the small recipe, through the command line, on what one real run left."""
 
+import json
 from typing import Any
 
 import pytest
@@ -141,16 +142,25 @@ def test_a_limit_of_time_stops_before_the_next_cell(studied: Project) -> None:
     assert printed.count("not begun") == 1
 
 
-def test_other_samples_than_before_are_refused(studied: Project) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("slice", "valid", "the samples of the cells before"),
+        ("settings", {"grpo_model.group_size": 99}, "grpo_model.group_size 6 (before 99)"),
+    ],
+)
+def test_cells_of_other_samples_or_settings_are_refused(studied: Project, key: str, value: Any, words: str) -> None:
     folder = studied.root / "docs" / "results" / "small" / RECIPE
     samples = folder / "samples.json"
     before, cell = samples.read_text(encoding="utf-8"), (folder / CELLS[0]).read_text(encoding="utf-8")
-    samples.write_text(before.replace('"slice": "test"', '"slice": "valid"'), encoding="utf-8")
+    content = read_json(samples)
+    changed = {**content[key], **value} if isinstance(value, dict) else value
+    samples.write_text(json.dumps({**content, key: changed}), encoding="utf-8")
     (folder / CELLS[0]).unlink()
     done = study(studied, "run", "small", check=False)
     samples.write_text(before, encoding="utf-8")
     (folder / CELLS[0]).write_text(cell, encoding="utf-8")
-    assert (done.returncode, "the samples of the cells before" in done.stderr) == (2, True)
+    assert (done.returncode, words in done.stderr) == (2, True)
 
 
 def test_a_recipe_that_the_study_does_not_have_is_named(studied: Project) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from recops.artifacts import write_json
+from recops.artifacts import read_json, write_json
 from recops.config.recipe import load_recipe
 from recops.errors import InputError
 from recops.metrics import ndcg_at_k
@@ -138,6 +138,16 @@ def test_each_kind_of_candidates_has_tables_of_its_own(folder: Path) -> None:
     assert "| recipe/sasrec | .000 [.000, .000] |" in own
     assert "| recipe/sasrec | .500 [.500, .500] |" in further
     assert "| longer/grpo_model - recipe/grpo_model | .000 [.000, .000] | p = 1.000 | no difference shown |" in further
+
+
+def test_a_pair_of_other_commits_says_so(folder: Path) -> None:
+    for seed in (7, 8):
+        cell = folder / "one" / f"longer.grpo_model.{seed}.json"
+        write_json(cell, {**read_json(cell), "commit": "another" if seed == 8 else "0123456789"})
+    page = study_tables(plan(), folder)
+    assert "| longer/grpo_model - recipe/grpo_model | .217 [.217, .217] | p = .020 | above; other commits |" in page
+    assert "| recipe/grpo_model - recipe/sasrec |" in page
+    assert page.count("; other commits |") == 1
 
 
 def test_a_cell_without_the_further_candidates_is_named(folder: Path) -> None:

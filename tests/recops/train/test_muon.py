@@ -40,7 +40,9 @@ def test_an_update_is_the_orthogonal_factor_up_to_singular_values_near_one() -> 
         assert values.min() > 0.5
         assert values.max() < 1.3
         left, _, right = torch.linalg.svd(turned, full_matrices=False)
-        cosine = torch.nn.functional.cosine_similarity(orthogonalized(turned).flatten(), (left @ right).flatten(), dim=0)
+        cosine = torch.nn.functional.cosine_similarity(
+            orthogonalized(turned).flatten(), (left @ right).flatten(), dim=0
+        )
         assert cosine > 0.97
 
 
