@@ -64,6 +64,14 @@ class RewardConfig(Section):
     own: dict[str, float]
 
 
+REWARDS: dict[str, dict[str, Any]] = {
+    "agenticrec": {"ndcg": 1.0, "absent": -0.5, "invalid": -1.0, "tool_bonus": 0.1, "call_cost": 0.0, "own": {}},
+    "recthinker": {"ndcg": 1.0, "absent": -0.5, "invalid": -1.0, "tool_bonus": 0.0, "call_cost": 0.01, "own": {}},
+}
+"""The papers' rewards by name. RecThinker's weight per call is not published: at a hundredth, three calls more must
+move the target from the sixth place to the fifth to be worth it."""
+
+
 class LastItemsConfig(Section):
     """The prompt shows the last `history_length` items and nothing of those before."""
 
@@ -107,7 +115,8 @@ class AgentConfig(Section):
     says what there was. The three lists of fields say what stands for an item in the history of the prompt, beside a
     candidate's letter in the prompt, and in the answers of the tools that describe items; a rating among them needs
     interactions with ratings. `profile_parts` is what `get_user_profile` tells, in that order. `engine` plays trained
-    policies where nothing is trained: self-play, mining, evaluation, use.
+    policies where nothing is trained: self-play, mining, evaluation, use. `reward` has the weights, or is a name of
+    `REWARDS`, of which the weights stand here afterwards.
     """
 
     engine: Engine
@@ -135,6 +144,15 @@ class AgentConfig(Section):
         if tools not in SUITES:
             raise ValueError(f"expected a list of tools, or one of the suites {', '.join(SUITES)}")
         return SUITES[tools]
+
+    @field_validator("reward", mode="before")
+    @classmethod
+    def _weights_of_a_reward(cls, reward: Any) -> Any:
+        if not isinstance(reward, str):
+            return reward
+        if reward not in REWARDS:
+            raise ValueError(f"expected the weights, or one of the rewards {', '.join(REWARDS)}")
+        return REWARDS[reward]
 
     @field_validator("tools")
     @classmethod

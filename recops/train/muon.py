@@ -1,9 +1,10 @@
 """Muon in float32: torch's own iterates in bfloat16, which a CPU without such instructions emulates.
 
-On two cores with AVX2 alone its step over twenty matrices took .8 s, where everything else of a drill took .15 (float32: .04).
+On two cores with AVX2 alone its step over twenty matrices took .8 s, and everything else of a drill .15; in float32 it
+takes .04.
 
-Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; the scale of the learning rate from
-Liu et al. 2025, "Muon is Scalable for LLM Training" (arXiv 2502.16982).
+Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; the scale of the learning rate
+from Liu et al. 2025, "Muon is Scalable for LLM Training" (arXiv 2502.16982).
 """
 
 import math

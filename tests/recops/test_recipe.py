@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from recops.config.agent import SUITES
+from recops.config.agent import SUITES, RewardConfig
 from recops.config.recipe import Recipe, load_recipe, parse_recipe
 from recops.config.section import Section
 from recops.config.variables import expand_variables
@@ -151,6 +151,30 @@ def test_a_suite_stands_for_its_tools_and_a_list_for_itself() -> None:
 def test_an_unknown_suite_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InputError, match=r"agent\.tools.*agenticrec, recthinker, all.*found 'everything'"):
         tools_of("everything")
+
+
+def reward_of(reward: Any) -> RewardConfig:
+    content = embedded()
+    content["agent"]["reward"] = reward
+    return parse_recipe(content, where=Path("embedded.yaml")).agent.reward
+
+
+def test_a_reward_by_name_has_the_weights_of_its_paper() -> None:
+    weights: dict[str, Any] = {"ndcg": 1.0, "absent": -0.5, "invalid": -1.0, "own": {}}
+    assert reward_of("agenticrec") == RewardConfig(**weights, tool_bonus=0.1, call_cost=0.0)
+    thinker = reward_of("recthinker")
+    assert thinker == RewardConfig(**weights, tool_bonus=0.0, call_cost=thinker.call_cost)
+    assert thinker.call_cost > 0
+    assert reward_of({**weights, "tool_bonus": 0.3, "call_cost": 0.2}).tool_bonus == 0.3
+    with pytest.raises(InputError, match=r"agent\.reward.*agenticrec, recthinker.*found 'generous'"):
+        reward_of("generous")
+
+
+def test_the_published_recipes_pay_as_their_papers_do() -> None:
+    files = sorted((CHECKOUT / "recipes").glob("agenticrec_*.yaml"))
+    assert len(files) == 4
+    assert all(load_recipe(file).agent.reward == reward_of("agenticrec") for file in files)
+    assert load_recipe(CHECKOUT / "recipes" / "recthinker_ml1m.yaml").agent.reward == reward_of("recthinker")
 
 
 @pytest.mark.parametrize(("name", "more"), [("embedded", ("get_user_profile",)), ("electronics_small", ())])
