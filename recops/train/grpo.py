@@ -206,18 +206,21 @@ def _trainer_class() -> Any:
                 drop_negative=self._rules.drop_negative_groups,
             )
             output["advantages"] = advantages_N
-            tokens: Any = self.accelerator.gather(_num_tokens(output, kept_N))
+            mask_NT = _learned_tokens(output, kept_N)
+            tokens: Any = self.accelerator.gather(mask_NT.sum())
             output["num_items_in_batch"] = tokens.sum()
+            if self.beta != 0:
+                # An advantage of 0 does not keep a dropped group's tokens out of the KL term.
+                output["tool_mask"] = mask_NT
             return output
 
     return ListwiseTrainer
 
 
-def _num_tokens(output: dict[str, Any], kept_N: Tensor) -> Tensor:
-    """Return how many tokens the loss is averaged over: those that the model wrote in groups that were kept."""
-    mask_NT = output["completion_mask"] * output.get("tool_mask", 1)
-    tokens: Tensor = (mask_NT * kept_N[:, None]).sum()
-    return tokens
+def _learned_tokens(output: dict[str, Any], kept_N: Tensor) -> Tensor:
+    """Return the tokens that the loss is averaged over (N, T): those that the model wrote in groups that were kept."""
+    mask_NT: Tensor = output["completion_mask"] * output.get("tool_mask", 1)
+    return mask_NT * kept_N[:, None]
 
 
 def _arguments(model: Any, tokenizer: Any, config: GrpoConfig, folder: Path, *, seed: int, agent: AgentConfig) -> Any:
