@@ -18,7 +18,7 @@ from packaging.version import Version
 
 from recops.config.recipe import load_recipe
 from recops.data.source_files import find_source_files
-from recops.environment import dagster_home
+from recops.environment import TELEMETRY, dagster_home, sends_telemetry
 from recops.errors import InputError
 from recops.gpu import nvidia_gpus, torch_is_for_cpu
 from recops.paths import Layout
@@ -197,8 +197,9 @@ def _telemetry(root: Path) -> Iterator[Problem]:
     content = yaml.safe_load(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
     if content.get("telemetry", {}).get("enabled", True):
         yield Problem("telemetry", "Dagster's is on", f"Set telemetry.enabled to false in {settings}")
-    if os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true").lower() != "true":
-        yield Problem("telemetry", "MLflow's is on", "Unset MLFLOW_DISABLE_TELEMETRY.")
+    if sends_telemetry():
+        found = f"{TELEMETRY} is on: MLflow, Hugging Face and DVC send as they please"
+        yield Problem("telemetry", found, f"Unset {TELEMETRY}.")
     if "analytics = false" not in _text(root / ".dvc" / "config"):
         yield Problem("telemetry", "DVC's is on", "Run: dvc config core.analytics false")
 

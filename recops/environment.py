@@ -14,13 +14,21 @@ from pathlib import Path
 
 from recops.paths import project_root
 
-_SETTINGS = {
-    "DO_NOT_TRACK": "1",
-    "GOMP_SPINCOUNT": "2000",
+TELEMETRY = "RECOPS_TELEMETRY"
+"""The one switch: `off` (as where it is not set) turns off what every library would send, `on` leaves it to them."""
+
+_NOTHING_SENT = {
+    "DO_NOT_TRACK": "true",
+    "DVC_NO_ANALYTICS": "true",
     "GX_ANALYTICS_ENABLED": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+"""Dagster knows no variable: its part is in dagster.yaml. DVC's is in .dvc/config too, for who calls it alone."""
+
+_SETTINGS = {
+    "GOMP_SPINCOUNT": "2000",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "OMP_NUM_THREADS": "2",
     "TOKENIZERS_PARALLELISM": "false",
 }
@@ -34,8 +42,18 @@ def dagster_home() -> Path:
     return Path(configured) if configured else project_root() / ".dagster"
 
 
+def sends_telemetry() -> bool:
+    """Whether the libraries may decide for themselves; any word but `on` is no leave to send."""
+    return os.environ.get(TELEMETRY, "off").lower() == "on"
+
+
 def prepare() -> None:
-    """Set what is not set, in this process and for its children; call it before the libraries are imported."""
+    """Set what is not set, in this process and for its children; call it before the libraries are imported.
+
+    Telemetry is turned off whatever the libraries' own variables say: there is one switch.
+    """
+    if not sends_telemetry():
+        os.environ.update(_NOTHING_SENT)
     settings = {
         **_SETTINGS,
         "DAGSTER_HOME": str(dagster_home()),

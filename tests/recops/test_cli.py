@@ -1,4 +1,5 @@
 import io
+import json
 import os
 import subprocess
 import sys
@@ -56,6 +57,30 @@ def test_a_stage_that_dvc_runs_has_the_environment_of_one_that_dagster_runs() ->
         [sys.executable, "-c", code], cwd=CHECKOUT, env=bare, capture_output=True, text=True, check=False
     )
     assert done.stdout.split() == ["2", "2000", "true"]
+
+
+TOLD_TO_SEND = {
+    "DO_NOT_TRACK": "0",
+    "HF_HUB_DISABLE_TELEMETRY": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "false",
+}
+
+
+@pytest.mark.parametrize(("switch", "sends"), [({}, False), ({"RECOPS_TELEMETRY": "on"}, True)])
+def test_one_switch_turns_off_every_library_whatever_its_own_says(switch: dict[str, str], sends: bool) -> None:
+    code = (
+        "from recops import environment; environment.prepare(); import json, os; "
+        "from huggingface_hub import constants; from mlflow.telemetry.utils import is_telemetry_disabled; "
+        "print(json.dumps([not constants.HF_HUB_DISABLE_TELEMETRY, not is_telemetry_disabled(), "
+        "'DVC_NO_ANALYTICS' not in os.environ]))"
+    )
+    # What says that a test runs, or CI, turns MLflow's off by itself.
+    names = ("CI", "PYTEST_CURRENT_TEST", *TOLD_TO_SEND)
+    bare = {name: value for name, value in os.environ.items() if name not in names}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**bare, **TOLD_TO_SEND, **switch}, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [sends] * 3
 
 
 def test_results_of_a_recipe_that_was_not_run_say_how_to_make_them(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     subprocess.run(["git", "init", "--quiet", str(root)], check=True)
     monkeypatch.setenv("DAGSTER_HOME", str(root / ".dagster"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
+    monkeypatch.delenv("RECOPS_TELEMETRY", raising=False)
     monkeypatch.setattr(doctor, "SERVERS", {})
     monkeypatch.setattr(doctor, "MIN_FREE_MEMORY_BYTES", 0)
     monkeypatch.setattr(doctor, "MIN_FREE_DISK_BYTES", 0)
@@ -120,9 +120,11 @@ def test_telemetry_that_is_on_is_named(root: Path, file: str, old: str, new: str
     assert one(doctor._telemetry(root), "telemetry").found == f"{whose} is on"
 
 
-def test_telemetry_of_mlflow_that_is_on_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
-    assert one(doctor._telemetry(root), "telemetry").found == "MLflow's is on"
+def test_a_switch_that_is_on_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECOPS_TELEMETRY", "on")
+    problem = one(doctor._telemetry(root), "telemetry")
+    assert "MLflow, Hugging Face and DVC" in problem.found
+    assert problem.fix == "Unset RECOPS_TELEMETRY."
 
 
 @pytest.mark.parametrize("what", ["disk", "memory"])
