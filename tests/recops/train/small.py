@@ -12,6 +12,9 @@ from recops.paths import Layout
 from recops.traces import Trace
 
 LORA = LoraConfig(rank=2, alpha=4, dropout=0.0, target_modules="all-linear")
+RANDOM_LORA = LORA.model_copy(update={"dropout": 0.1})
+"""Draws random numbers in every pass, which a checkpoint must not lose."""
+
 SFT = SftConfig(steps=4, batch_size=4, learning_rate=0.005, checkpoint_steps=2, lora=None)
 GRPO = GrpoConfig(
     steps=2,
@@ -54,3 +57,7 @@ class StubIO:
 
 def weights(model: nn.Module) -> Tensor:
     return torch.cat([parameter.detach().flatten() for _, parameter in sorted(model.named_parameters())])
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

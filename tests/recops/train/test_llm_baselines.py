@@ -28,7 +28,7 @@ from recops.train.llm_baselines import LlmBaselinesReport, run_llm_baselines
 from recops.train.models import load_trainable
 from recops.train.s_dpo import collate_scored, preference_loss, reference_scores
 from tests.recops.agent.world import AGENT
-from tests.recops.train.small import LORA, StubIO, weights
+from tests.recops.train.small import LORA, StubIO, files, weights
 
 CONFIG = LlmBaselinesConfig(
     item_fields=("category",),
@@ -47,10 +47,6 @@ def inputs(folders: tuple[Path, Path], policy_folder: Path) -> dict[str, Path]:
 
 def _run(io: StubIO, **values: Any) -> LlmBaselinesReport:
     return run_llm_baselines(io, CONFIG.model_copy(update=values), seed=1, agent=AGENT)  # type: ignore[arg-type]
-
-
-def _files(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_both_baselines_are_trained_saved_and_rank(inputs: dict[str, Path], toolbox: Toolbox, tmp_path: Path) -> None:
@@ -87,14 +83,14 @@ def test_equal_runs_give_equal_bytes_and_an_interrupted_one_resumes_to_them(
             path.rename(tmp_path / f"{stop.partition('/')[0]}_{path.name}")
     monkeypatch.setattr(interrupt, "requested", lambda: False)
     assert _run(cut) == report
-    assert _files(cut.out) == _files(whole.out)
+    assert files(cut.out) == files(whole.out)
 
 
 def test_a_baseline_that_is_off_is_neither_trained_nor_listed(inputs: dict[str, Path], tmp_path: Path) -> None:
     io = StubIO(tmp_path, "llm_baselines", inputs)
     report = _run(io, llara=None, s_dpo=None)
     assert (report.llara, report.s_dpo) == (None, None)
-    assert _files(io.out).keys() == {"systems.json"}
+    assert files(io.out).keys() == {"systems.json"}
     assert json.loads((io.out / "systems.json").read_text()) == {"systems": []}
 
 

@@ -8,8 +8,10 @@ import polars as pl
 import pytest
 import torch
 
+from recops import interrupt
 from recops.agent.local_policy import LocalPolicy
 from recops.agent.prompts import tool_schemas
+from recops.config.policy import LoraConfig
 from recops.errors import InputError
 from recops.tools.toolbox import Toolbox
 from recops.train.conversations import encode_conversations
@@ -18,7 +20,7 @@ from recops.train.sft import build_trainer, held_out_loss, run_sft
 from recops.train.synthetic import SyntheticEpisodes
 from tests.recops.agent.world import AGENT, changed
 from tests.recops.evaluate.small_pipeline import NUM_ITEMS
-from tests.recops.train.small import LORA, SFT, StubIO, weights
+from tests.recops.train.small import LORA, RANDOM_LORA, SFT, StubIO, files, weights
 
 
 def _conversations(toolbox: Toolbox, count: int) -> list[list[dict[str, Any]]]:
@@ -61,6 +63,25 @@ def test_adapters_can_be_trained_and_leave_the_rest_as_it_was(inputs: dict[str, 
     }
     assert changed
     assert all("proj" in name for name in changed)
+
+
+@pytest.mark.parametrize("lora", [None, RANDOM_LORA], ids=["whole", "adapters"])
+def test_an_interrupted_training_resumes_to_the_same_bytes(
+    inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lora: LoraConfig | None
+) -> None:
+    config = SFT.model_copy(update={"lora": lora, "checkpoint_steps": 10})
+    whole = StubIO(tmp_path / "whole", "sft_checkpoint", inputs)
+    report = run_sft(whole, config, seed=1, agent=AGENT)  # type: ignore[arg-type]
+    cut = StubIO(tmp_path / "cut", "sft_checkpoint", inputs)
+    monkeypatch.setattr(interrupt, "requested", lambda: len(cut.logged) >= 2)
+    with pytest.raises(interrupt.Interrupted):
+        run_sft(cut, config, seed=1, agent=AGENT)  # type: ignore[arg-type]
+    assert [path.name for path in cut.checkpoints.glob("checkpoint-*")] == ["checkpoint-3"]
+    assert not files(cut.out)
+    monkeypatch.setattr(interrupt, "requested", lambda: False)
+    assert run_sft(cut, config, seed=1, agent=AGENT) == report  # type: ignore[arg-type]
+    assert [step for step, numbers in cut.logged if "loss" in numbers] == [1, 2, 3, 4]
+    assert files(cut.out) == files(whole.out)
 
 
 def test_an_episode_longer_than_the_model_reads_is_said_with_both_numbers(
