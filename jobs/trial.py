@@ -27,7 +27,7 @@ from assets.differences import overrides_table
 from assets.partitions import RECIPES
 from assets.pools import TRAINING_POOL
 from recops.config.overrides import overridden
-from recops.config.recipe import load_recipe
+from recops.config.recipe import Recipe, load_recipe
 from recops.errors import InputError
 from recops.paths import Layout, project_root
 from recops.stage import STAGE_NAMES
@@ -53,9 +53,8 @@ def run_trial(context: OpExecutionContext, config: TrialConfig, pipes: PipesSubp
     """Check the overrides, make what they change below runs/, and observe each asset that came out different."""
     recipe, through = config.recipe.value, config.through.value
     try:
-        file = Layout(project_root(), recipe).recipe_file
-        own = load_recipe(file)
-        overridden(own, config.overrides, where=file)
+        # Checked when the run was asked for; the recipe may have changed while it waited for its turn.
+        own = _varied(config)
     except InputError as error:
         raise Failure(f"trial of {recipe}: {error}", allow_retries=False) from error
     table = overrides_table(own, config.overrides)
@@ -90,9 +89,26 @@ def _observe(context: OpExecutionContext, recipe: str, made: dict[str, Any], tab
     context.log_event(AssetObservation(AssetKey(made["stage"]), partition=recipe, metadata=metadata))
 
 
+def _varied(config: TrialConfig) -> Recipe:
+    """Return the recipe that is varied, as it is.
+
+    Raises:
+        InputError: it, a key or a value is wrong.
+    """
+    file = Layout(project_root(), config.recipe.value).recipe_file
+    own = load_recipe(file)
+    overridden(own, config.overrides, where=file)
+    return own
+
+
 @config_mapping
 def launchpad(config: TrialConfig) -> RunConfig:
-    """Three keys on one level, rather than those of an op inside of ops."""
+    """Three keys on one level, rather than those of an op inside of ops; what is wrong is refused before a run exists.
+
+    Raises:
+        InputError: the recipe, a key or a value is wrong.
+    """
+    _varied(config)
     return RunConfig(ops={"run_trial": config})
 
 

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 from dagster import AssetKey
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 from assets.pools import DVC_POOL, TRAINING_POOL
 from jobs.ablations import StudyName
@@ -20,6 +21,7 @@ from recops.dvc_file import dvc_file_text, recorded_recipes
 from recops.errors import InputError
 from recops.readme import mermaid_block, tree_block
 from recops.stage import STAGE_NAMES, STAGES
+from recops.versioning import CODE_ROOT, code_sha256
 from tests.pipeline.project import CHECKOUT
 
 HEAVY = {"torch", "trl", "peft", "transformers", "great_expectations", "mlflow", "polars", "pandas", "matplotlib"}
@@ -81,7 +83,7 @@ def test_every_asset_says_what_it_is_and_whose_it_is() -> None:
         assert node.owners
         assert node.kinds
         assert node.group_name != "default"
-        assert node.code_version
+        assert node.code_version == code_sha256(CODE_ROOT, name)[:16]
 
 
 def test_one_step_of_a_pool_runs_at_a_time_and_every_step_has_a_pool() -> None:
@@ -157,7 +159,12 @@ def test_the_launchpad_offers_every_recipe_stage_and_study() -> None:
 def test_data_and_the_final_model_have_a_time_after_which_they_are_stale() -> None:
     graph = defs.resolve_asset_graph()
     policies = {name: graph.get(AssetKey(name)).freshness_policy for name in STAGE_NAMES}
-    assert {name for name, policy in policies.items() if policy} == {"raw_data", "validated_splits", "ppr_model"}
+    days = {
+        name: (policy.warn_window.to_timedelta().days, policy.fail_window.to_timedelta().days)
+        for name, policy in policies.items()
+        if isinstance(policy, TimeWindowFreshnessPolicy) and policy.warn_window
+    }
+    assert days == {"raw_data": (8, 15), "validated_splits": (8, 15), "ppr_model": (29, 57)}
 
 
 def test_what_listens_by_itself_is_only_what_starts_nothing_unasked() -> None:

@@ -7,11 +7,19 @@ from typing import Any
 
 import pytest
 import yaml
-from dagster import AssetKey, DagsterInstance, DagsterInvalidConfigError, ExecuteInProcessResult
+from dagster import (
+    AssetKey,
+    DagsterInstance,
+    DagsterInvalidConfigError,
+    ExecuteInProcessResult,
+    Failure,
+    PipesSubprocessClient,
+    build_op_context,
+)
 from dagster._core.errors import DagsterConfigMappingFunctionError
 
 from jobs.definitions import defs
-from jobs.follow import failure_words
+from jobs.trial import RecipeName, ThroughStage, TrialConfig, run_trial
 from recops.artifacts import MANIFEST, read_json
 from recops.config.recipe import load_recipe
 from recops.paths import Layout
@@ -100,13 +108,23 @@ def test_numbers_that_differ_stand_beside_the_recipes_and_a_second_trial_makes_n
         ({KEY: 1}, KEY),
     ],
 )
-def test_a_wrong_key_or_value_fails_before_any_work_and_is_not_tried_again(
+def test_a_wrong_key_or_value_is_refused_before_there_is_a_run(
     root: Path, instance: DagsterInstance, overrides: dict[str, Any], words: str
 ) -> None:
-    result = start(instance, overrides)
-    [failed] = [event for event in result.all_events if event.is_step_failure]
-    assert words in failure_words(failed)
-    assert not [event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]
+    with pytest.raises(DagsterConfigMappingFunctionError) as refused:
+        start(instance, overrides)
+    assert words in str(refused.value.__cause__)
+    assert not instance.get_runs()
+    assert not (root / "runs").exists()
+
+
+def test_a_recipe_that_changed_while_the_run_waited_fails_before_any_work_and_is_not_tried_again(root: Path) -> None:
+    file = Layout(root, RECIPE).recipe_file
+    file.write_text(file.read_text(encoding="utf-8").replace("num_candidates", "num_candidatez"), encoding="utf-8")
+    config = TrialConfig(recipe=RecipeName[RECIPE], overrides={KEY: 5}, through=ThroughStage["validated_splits"])
+    with pytest.raises(Failure, match="num_candidatez") as failed:
+        run_trial(build_op_context(), config=config, pipes=PipesSubprocessClient())
+    assert failed.value.allow_retries is False
     assert not (root / "runs").exists()
 
 
