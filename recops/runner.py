@@ -26,6 +26,7 @@ from recops.artifacts import (
 from recops.config.agent import SUITES
 from recops.config.recipe import Recipe
 from recops.errors import InputError
+from recops.metric_names import logged_names
 from recops.paths import Layout
 from recops.stage import STAGES, Stage, StageName
 from recops.stage_io import StageIO
@@ -109,7 +110,7 @@ def run_stage(
                 write_json(out / REPORT, report)
                 told = {"fingerprint": fingerprint, "opened": sorted(io.opened), "report": report}
                 write_manifest(out, {**facts, **told, "lineage": upstream})
-            tracker.log_metrics(numbers_of(report), step=None)
+            tracker.log_metrics(logged_names(name, numbers_of(report)), step=None)
             for attached in (REPORT, MANIFEST):
                 tracker.log_file(layout.artefact(name) / attached)
         shutil.rmtree(layout.checkpoints(name))
