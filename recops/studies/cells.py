@@ -174,7 +174,9 @@ def _max_samples(recipe: Recipe, study: Study) -> int:
 def settings_in_common(recipe: Recipe) -> dict[str, Any]:
     """Return what every cell of a recipe shares but for its variant's changes: the settings of what a study trains."""
     sections = recipe.model_dump(mode="json")
-    return flatten({key: sections[key] for key in sections if key not in _NO_MATTER})
+    settings = flatten({key: sections[key] for key in sections if key not in _NO_MATTER})
+    # A further baseline is a further row, and changes none.
+    return {key: value for key, value in settings.items() if key != "baselines.systems"}
 
 
 def _check_protocol(path: Path, store: SampleStore, ids_N: NDArray[np.int32], protocol: Mapping[str, Any]) -> None:

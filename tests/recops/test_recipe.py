@@ -177,17 +177,25 @@ def test_the_published_recipes_pay_as_their_papers_do() -> None:
     assert load_recipe(CHECKOUT / "recipes" / "recthinker_ml1m.yaml").agent.reward == reward_of("recthinker")
 
 
-@pytest.mark.parametrize(("name", "more"), [("embedded", ("get_user_profile",)), ("electronics_small", ())])
+@pytest.mark.parametrize(
+    ("name", "first", "more"),
+    [
+        ("embedded", ("get_user_profile",), ("rank_by_taken_together",)),
+        ("store", ("get_user_profile",), ("rank_by_taken_together",)),
+        ("electronics_small", (), ()),
+    ],
+)
 def test_the_recipes_of_the_results_keep_the_tools_that_their_policies_were_trained_with(
-    name: str, more: tuple[str, ...]
+    name: str, first: tuple[str, ...], more: tuple[str, ...]
 ) -> None:
     assert load_recipe(CHECKOUT / "recipes" / f"{name}.yaml").agent.tools == (
-        *more,
+        *first,
         "get_user_history",
         "get_item_info",
         "rank_by_next_item",
         "rank_by_similarity",
         "rank_by_popularity",
+        *more,
         "get_similar_users",
         "analyze_candidates",
     )

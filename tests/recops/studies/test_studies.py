@@ -8,10 +8,12 @@ import pytest
 import yaml
 
 from recops.artifacts import read_json, write_json
+from recops.config.overrides import overridden
 from recops.config.recipe import load_recipe
 from recops.errors import InputError
 from recops.metrics import ndcg_at_k
 from recops.paths import project_root
+from recops.studies.cells import settings_in_common
 from recops.studies.page import study_part, write_page
 from recops.studies.plan import Study, Variant, load_study
 from recops.studies.rows import missing_cells, read_rows
@@ -138,6 +140,19 @@ def test_each_kind_of_candidates_has_tables_of_its_own(folder: Path) -> None:
     assert "| recipe/sasrec | .000 [.000, .000] |" in own
     assert "| recipe/sasrec | .500 [.500, .500] |" in further
     assert "| longer/grpo_model - recipe/grpo_model | .000 [.000, .000] | p = 1.000 | no difference shown |" in further
+
+
+def test_what_no_cell_depends_on_is_no_setting_in_common() -> None:
+    recipe = load_recipe(project_root() / "recipes" / "embedded.yaml")
+    shared = settings_in_common(recipe)
+
+    def changed(**overrides: Any) -> dict[str, Any]:
+        keys = {key.replace("__", "."): value for key, value in overrides.items()}
+        return settings_in_common(overridden(recipe, keys, where=Path("embedded.yaml")))
+
+    fewer = recipe.baselines.systems[:-1]
+    assert changed(training_seed=8, baselines__systems=fewer, promotion__margin=0.5, description="Other") == shared
+    assert changed(grpo_model__steps=99) == {**shared, "grpo_model.steps": 99}
 
 
 def test_a_pair_of_other_commits_says_so(folder: Path) -> None:
