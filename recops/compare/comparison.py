@@ -7,7 +7,7 @@ from pathlib import Path
 from recops.compare.evaluation import Evaluation, read_evaluation
 from recops.compare.pairing import Change, GroupChange, Pair, changes, group_changes, paired_runs
 from recops.compare.runs import STAGE, open_runs
-from recops.compare.settings import Setting, differing
+from recops.compare.settings import Setting, differing, differing_slices
 from recops.errors import InputError
 from recops.evaluate.paired import MAIN_METRIC
 from recops.tracking import run_metrics
@@ -19,7 +19,7 @@ class RunComparison:
 
     Attributes:
         evaluations: the runs, in the order in which they were named.
-        settings: what differs between them.
+        settings: what differs between them, the data's time slices first.
         pairs: for every run after the first, the samples that both have; None where the candidates differ.
         changes: for every run after the first, by system, its difference to the first; empty where candidates differ.
         groups: for every run after the first, by agent, the difference by group of samples.
@@ -56,7 +56,10 @@ def compare_runs(root: Path, names: Sequence[str]) -> RunComparison:
     first, pairs = evaluations[0], paired_runs(evaluations)
     return RunComparison(
         evaluations=evaluations,
-        settings=differing([one.run for one in evaluations]),
+        settings=[
+            *differing_slices([one.details["data"]["slices"] for one in evaluations]),
+            *differing([one.run for one in evaluations]),
+        ],
         pairs=pairs,
         changes=changes(first, pairs),
         groups=[_groups(first, pair) if pair else {} for pair in pairs],

@@ -30,6 +30,24 @@ def differing(runs: Sequence[Run]) -> list[Setting]:
     return [row for row in rows if len(set(row.values)) > 1]
 
 
+def differing_slices(slices: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[Setting]:
+    """Return each time slice that is not the same in all runs, as two weeks' data are not: days and rows per run.
+
+    Args:
+        slices: by run, what its `details.json` says of each slice.
+    """
+    names = dict.fromkeys(name for one in slices for name in one)
+    rows = [Setting(f"slice {name}", tuple(_of_slice(one.get(name)) for one in slices)) for name in names]
+    return [row for row in rows if len(set(row.values)) > 1]
+
+
+def _of_slice(facts: Mapping[str, Any] | None) -> str:
+    if facts is None:
+        return NOT_RECORDED
+    days = f"{facts['first']} to {facts['last']}, " if "first" in facts else ""
+    return f"{days}{facts['num_interactions']:,} rows"
+
+
 def _facts(manifest: Mapping[str, Any]) -> dict[str, str]:
     """Return everything that decided a run, as key -> text; settings sorted by key."""
     stages: dict[str, Mapping[str, Any]] = {**manifest.get("lineage", {}), STAGE: manifest}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from recops.artifacts import read_json, write_json
 from recops.cli import app, main
 from recops.compare.comparison import compare_runs, notes
 from recops.compare.page import render
@@ -42,6 +43,23 @@ def test_only_what_differs_is_listed_with_a_value_per_run(finished: Path) -> Non
     found = compare_runs(finished, ["small", TRIAL])
     assert [(one.key, one.values) for one in found.settings] == [("grpo_model.steps", ("12", "30"))]
     assert compare_runs(finished, ["small", "small"]).settings == []
+
+
+def test_the_slices_of_two_weeks_stand_side_by_side(root: Path) -> None:
+    folder = root / "runs" / "small" / STAGE / TRIAL
+    details = read_json(folder / "details.json")
+    slices = details["data"]["slices"]
+    later = {**slices["test"], "first": "2024-03-04", "last": "2024-03-10", "num_interactions": 1234}
+    write_json(folder / "details.json", {**details, "data": {**details["data"], "slices": {**slices, "test": later}}})
+    changed_manifest(folder)
+    first, *rest = compare_runs(root, ["small", TRIAL]).settings
+    before = slices["test"]
+    assert first.key == "slice test"
+    assert first.values == (
+        f"{before['first']} to {before['last']}, {before['num_interactions']} rows",
+        "2024-03-04 to 2024-03-10, 1,234 rows",
+    )
+    assert not [row for row in rest if row.key.startswith("slice")]
 
 
 def test_stages_of_one_run_that_were_made_with_different_values_are_told_apart(root: Path) -> None:
