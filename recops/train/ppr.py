@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from recops.agent.local_policy import LocalPolicy
+from recops.agent.policy import Policy
 from recops.agent.rollout import play
 from recops.config.agent import AgentConfig
 from recops.config.policy import PprConfig
@@ -56,7 +57,7 @@ def run_ppr(io: StageIO, config: PprConfig, *, seed: int, agent: AgentConfig) ->
 
     Raises:
         InputError: there are fewer than two pairs, or an input is damaged.
-        FloatingPointError: the loss is not finite.
+        FloatingPointError: the loss or the weights are not finite.
         RuntimeError: nothing was trained, or a tool failed for a reason that is ours.
     """
     splits, sasrec = io.input("validated_splits"), io.input("sasrec_embeddings")
@@ -144,7 +145,7 @@ def _mixed(toolbox: Toolbox, splits: Path, pairs: Sequence[Task], config: PprCon
 
 
 def pair_accuracy(
-    policy: LocalPolicy, tasks: Sequence[Task], toolbox: Toolbox, agent: AgentConfig, seed: int
+    policy: Policy, tasks: Sequence[Task], toolbox: Toolbox, agent: AgentConfig, seed: int
 ) -> PairAccuracy:
     """Return the accuracy of greedy play on tasks in the order of `pair_tasks`."""
     episodes = play(policy, tasks, toolbox, agent, temperature=0.0, seed=seed, batch_size=_PLAY_BATCH)

@@ -1,14 +1,20 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from recops import interrupt
+from recops.agent.policy import Sampling
+from recops.agent.prompts import render_answer
+from recops.config.agent import AgentConfig
 from recops.config.policy import PprConfig, PreferencePairsConfig
+from recops.records import Episode, Task
+from recops.tools.toolbox import Toolbox
 from recops.train.models import load_trainable
 from recops.train.pairs import run_preference_pairs
-from recops.train.ppr import run_ppr
-from tests.recops.agent.world import AGENT
+from recops.train.ppr import pair_accuracy, pair_tasks, run_ppr
+from tests.recops.agent.world import AGENT, all_tasks, play_script
 from tests.recops.train.small import GRPO, LORA, RANDOM_LORA, StubIO, files
 
 PPR = PprConfig(
@@ -63,3 +69,33 @@ def test_an_interrupted_training_resumes_to_the_same_bytes(
     assert run_ppr(cut, config, seed=1, agent=AGENT) == report  # type: ignore[arg-type]
     assert [step for step, numbers in cut.logged if "loss" in numbers] == [1, 2, 3]
     assert files(cut.out) == files(whole.out)
+
+
+class _Answers:
+    """A policy that answers each task with a label that the test chose, in the order of the tasks."""
+
+    control_tokens: tuple[str, ...] = ()
+
+    def __init__(self, answers: Sequence[str]) -> None:
+        self._answers = answers
+
+    def count_tokens(self, text: str) -> int:
+        return len(text)
+
+    def episodes(self, tasks: Sequence[Task], toolbox: Toolbox, agent: AgentConfig, _: Sampling) -> list[Episode]:
+        return [play_script(task, toolbox, one, agent=agent) for task, one in zip(tasks, self._answers, strict=True)]
+
+
+def test_pair_accuracy_counts_each_direction_and_pairs_that_are_right_in_both(toolbox: Toolbox) -> None:
+    samples = all_tasks(toolbox)[:5]
+    others = [next(item for item in task.candidates if item != task.sample.target) for task in samples]
+    rows = [(task.sample.sample_id, task.sample.target, other) for task, other in zip(samples, others, strict=True)]
+    tasks = pair_tasks(toolbox, pl.DataFrame(rows, schema=["sample_id", "target", "violator"], orient="row"), seed=1)
+    right = [render_answer(["AB"[task.candidates.index(task.answer_item)]]) for task in tasks]
+    wrong = [render_answer(["BA"[task.candidates.index(task.answer_item)]]) for task in tasks]
+    # Pairs in rows, MORE and LESS in columns: one is right in both, two in MORE alone, one in LESS alone.
+    is_right = [True, True, True, False, True, False, False, True, False, False]
+    answers = [yes if good else no for good, yes, no in zip(is_right, right, wrong, strict=True)]
+    answers[-1] = "an answer that names nobody"
+    accuracy = pair_accuracy(_Answers(answers), tasks, toolbox, AGENT, seed=1)
+    assert (accuracy.more, accuracy.less, accuracy.both) == pytest.approx((0.6, 0.4, 0.2))
