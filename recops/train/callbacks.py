@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 import torch
+from torch import nn
 from transformers import TrainerCallback
 
 from recops import interrupt
@@ -26,16 +27,19 @@ class StageCallback(TrainerCallback):
     def __init__(self, io: StageIO, meter: Meter, shown: Sequence[str], prefix: str) -> None:
         self._io, self._meter, self._shown, self._prefix = io, meter, shown, prefix
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, model: Any = None, **_: Any
+    ) -> None:
         """Send the step's numbers to the tracker.
 
         Raises:
-            FloatingPointError: the loss or the gradient is not finite.
+            FloatingPointError: the loss, the gradient or what the step made of the weights is not finite.
         """
         numbers = finite_numbers(logs or {})
         for name in ("loss", "grad_norm"):
             if logs and name in logs and not math.isfinite(float(logs[name])):
                 raise FloatingPointError(f"step {state.global_step}: {name} is {logs[name]}; lower the learning rate")
+        check_weights(model, state.global_step)
         named = {f"{self._prefix}{name}": value for name, value in numbers.items()}
         self._io.tracker.log_metrics(named, step=state.global_step)
         if "loss" in numbers:
@@ -54,6 +58,18 @@ class StageCallback(TrainerCallback):
             torch.distributed.barrier()  # every worker writes its random state
         if state.is_world_process_zero:
             write_manifest(Path(args.output_dir) / f"checkpoint-{state.global_step}", {"step": state.global_step})
+
+
+@torch.no_grad()
+def check_weights(model: nn.Module, step: int) -> None:
+    """Check that a step left weights that can be used: of huge ones, norm layers make zeros, and the loss looks alive.
+
+    Raises:
+        FloatingPointError: their squares have no finite sum in their own format.
+    """
+    size = torch.nn.utils.get_total_norm([one for one in model.parameters() if one.requires_grad])
+    if not size.isfinite():
+        raise FloatingPointError(f"step {step}: the norm of the weights is {size}; lower the learning rate")
 
 
 def _any_worker(asked: bool, device: torch.device) -> bool:

@@ -58,7 +58,7 @@ def run_base_policy(io: StageIO, config: BasePolicyConfig, *, seed: int, agent: 
 
     Raises:
         InputError: a pretrained model lacks weights or a chat template, or a tool of the suite does not exist.
-        FloatingPointError: the loss is not finite.
+        FloatingPointError: the loss or the weights are not finite.
     """
     items = pl.read_parquet(io.input("raw_data") / "items.parquet")
     if config.kind == "pretrained":

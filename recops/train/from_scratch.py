@@ -15,6 +15,7 @@ from recops import interrupt
 from recops.config.policy import EmbeddedPolicyConfig
 from recops.progress import progress
 from recops.stage_io import StageIO
+from recops.train.callbacks import check_weights
 from recops.train.conversations import supervised_losses
 from recops.train.lesson import Lesson
 from recops.train.muon import Muon
@@ -32,7 +33,11 @@ def num_steps(config: EmbeddedPolicyConfig) -> int:
 
 
 def train_from_scratch(io: StageIO, model: Any, lesson: Lesson, config: EmbeddedPolicyConfig) -> list[dict[str, float]]:
-    """Train from the newest checkpoint on; return the loss of every step."""
+    """Train from the newest checkpoint on; return the loss of every step.
+
+    Raises:
+        FloatingPointError: the loss is not finite, or the weights are not in the end.
+    """
     optimizers = _optimizers(model, config.learning_rate)
     checkpoint, total = io.checkpoints / "base.pt", num_steps(config)
     history = _restored(checkpoint, model, optimizers)
@@ -47,6 +52,7 @@ def train_from_scratch(io: StageIO, model: Any, lesson: Lesson, config: Embedded
             if interrupt.requested() or (step + 1) % config.checkpoint_steps == 0:
                 _save(checkpoint, model, optimizers, history)
             interrupt.stop_if_requested()
+    check_weights(model, total)
     model.eval()
     return history
 

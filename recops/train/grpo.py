@@ -66,7 +66,7 @@ def run_grpo(io: StageIO, config: GrpoConfig, *, seed: int, agent: AgentConfig) 
 
     Raises:
         InputError: `policy_train` holds no sample, or an input is damaged.
-        FloatingPointError: the loss is not finite.
+        FloatingPointError: the loss or the weights are not finite.
         RuntimeError: nothing was trained, or a tool failed for a reason that is ours.
     """
     splits, sasrec = io.input("validated_splits"), io.input("sasrec_embeddings")
@@ -115,7 +115,7 @@ def train_on_tasks(
     """Run GRPO on tasks of any direction, drawn without replacement per epoch, and save the policy to `io.out`.
 
     Raises:
-        FloatingPointError: the loss is not finite.
+        FloatingPointError: the loss or the weights are not finite.
         RuntimeError: nothing was trained, or a tool failed for a reason that is ours.
     """
     toolbox.evidence.prepare(sorted({task.sample.sample_id for task in tasks}))

@@ -52,7 +52,7 @@ def train_labels(
     """Train from the newest checkpoint of `name` on; return the numbers of every step, named `NAME/...`.
 
     Raises:
-        FloatingPointError: the loss is not finite.
+        FloatingPointError: the loss or the weights are not finite.
         RuntimeError: nothing is trainable, or nothing moved.
     """
     num_trainable(model)

@@ -38,7 +38,7 @@ def run_llm_baselines(io: StageIO, config: LlmBaselinesConfig, *, seed: int, age
     Raises:
         InputError: an input is damaged or does not fit the others, there is no training sample, or a setting does not
             fit the candidates.
-        FloatingPointError: the loss is not finite.
+        FloatingPointError: the loss or the weights are not finite.
         RuntimeError: a training moved nothing.
     """
     splits, embeddings = io.input("validated_splits"), io.input("sasrec_embeddings")

@@ -61,7 +61,7 @@ def run_sft(io: StageIO, config: SftConfig, *, seed: int, agent: AgentConfig) ->
 
     Raises:
         InputError: there are fewer than two episodes, one is longer than the model reads, or an input is damaged.
-        FloatingPointError: the loss is not finite.
+        FloatingPointError: the loss or the weights are not finite.
         RuntimeError: nothing was trained.
     """
     policy = LocalPolicy(*load_trainable(io.input("base_policy")))

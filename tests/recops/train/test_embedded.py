@@ -11,7 +11,7 @@ from recops.tools.toolbox import Toolbox
 from recops.train.embedded import run_base_policy
 from recops.train.from_scratch import learning_rate_factor
 from tests.recops.agent.world import AGENT
-from tests.recops.train.small import StubIO
+from tests.recops.train.small import StubIO, files
 
 CONFIG = EmbeddedPolicyConfig(
     kind="embedded",
@@ -88,3 +88,21 @@ def test_a_hub_model_needs_a_pinned_commit(inputs: dict[str, Path], tmp_path: Pa
     )
     with pytest.raises(InputError, match="commit hash"):
         run_base_policy(StubIO(tmp_path / "run", "base_policy", inputs), config, seed=1, agent=AGENT)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("episode_steps", "learning_rate", "said"),
+    [
+        (4, 1e30, r"lower base_policy\.learning_rate"),
+        (1, 1e22, "step 2: the norm of the weights is nan; lower the learning rate"),
+    ],
+)
+def test_a_learning_rate_that_breaks_the_weights_is_said_and_no_policy_is_saved(
+    inputs: dict[str, Path], tmp_path: Path, episode_steps: int, learning_rate: float, said: str
+) -> None:
+    io = StubIO(tmp_path / "run", "base_policy", inputs)
+    steps = {"drill_steps": 1, "episode_steps": episode_steps}
+    config = CONFIG.model_copy(update={**steps, "learning_rate": learning_rate})
+    with pytest.raises(FloatingPointError, match=said):
+        run_base_policy(io, config, seed=1, agent=AGENT)  # type: ignore[arg-type]
+    assert not files(io.out)

@@ -13,6 +13,7 @@ from recops.tools.toolbox import Toolbox
 from recops.train.grpo import GrpoReport, build_trainer, run_grpo, train_on_tasks
 from recops.train.models import load_trainable
 from tests.recops.agent.world import AGENT, all_tasks
+from tests.recops.train.scripted_loop import Played, follow
 from tests.recops.train.small import GRPO, LORA, RANDOM_LORA, StubIO, files, weights
 
 
@@ -26,7 +27,8 @@ def _step(trainer: Any, rows: list[int]) -> dict[str, Any]:
     """Play and score one step on given rows, each `group_size` times, as the trainer's sampler would."""
     trainer.model.train()
     inputs = [trainer.train_dataset[row] for row in rows for _ in range(GRPO.group_size)]
-    return trainer._generate_and_score_completions(inputs)
+    output: dict[str, Any] = trainer._generate_and_score_completions(inputs)
+    return output
 
 
 @pytest.mark.parametrize("loop", ["trl", "recops"])
@@ -112,12 +114,16 @@ def _train(policy_folder: Path, toolbox: Toolbox, io: StubIO, config: GrpoConfig
     return train_on_tasks(io, config, all_tasks(toolbox), policy, toolbox, seed=1, agent=AGENT)  # type: ignore[arg-type]
 
 
+def _stage(policy_folder: Path, folders: tuple[Path, Path], root: Path) -> StubIO:
+    inputs = {"sft_checkpoint": policy_folder, "validated_splits": folders[0], "sasrec_embeddings": folders[1]}
+    return StubIO(root, "grpo_model", inputs)
+
+
 @pytest.mark.parametrize("lora", [None, LORA])
 def test_the_stage_trains_logs_and_saves(
     policy_folder: Path, folders: tuple[Path, Path], tmp_path: Path, lora: Any
 ) -> None:
-    inputs = {"sft_checkpoint": policy_folder, "validated_splits": folders[0], "sasrec_embeddings": folders[1]}
-    io = StubIO(tmp_path, "grpo_model", inputs)
+    io = _stage(policy_folder, folders, tmp_path)
     report = run_grpo(io, GRPO.model_copy(update={"lora": lora}), seed=1, agent=AGENT)  # type: ignore[arg-type]
     assert not torch.equal(weights(load_trainable(io.out)[0]), weights(load_trainable(policy_folder)[0]))
     assert (io.out / "adapter").is_dir() == (lora is not None)
@@ -136,3 +142,31 @@ def test_a_tool_that_fails_by_our_mistake_stops_the_stage(
     monkeypatch.setattr(toolbox, "call", broken)
     with pytest.raises(RuntimeError, match="internal error"):
         _train(policy_folder, toolbox, StubIO(tmp_path, "grpo_model"), GRPO)
+
+
+def test_groups_of_equal_rewards_move_nothing_and_no_policy_is_saved(
+    policy_folder: Path, folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow(monkeypatch, lambda tasks: [Played([20, 30 + place], [1, 1], 0.5) for place in range(len(tasks))])
+    io = _stage(policy_folder, folders, tmp_path)
+    with pytest.raises(RuntimeError, match="grpo_model: no weight changed in 2 steps; every reward may have been"):
+        run_grpo(io, GRPO.model_copy(update={"tool_loop": "recops"}), seed=1, agent=AGENT)  # type: ignore[arg-type]
+    assert not files(io.out)
+
+
+@pytest.mark.parametrize(
+    ("loop", "learning_rate", "said"),
+    [
+        ("recops", 1e15, "step 2: loss is nan; lower the learning rate"),
+        ("recops", 1e30, "step 1: the norm of the weights is inf; lower the learning rate"),
+        ("trl", 1e30, "the norm of the weights is inf; lower the learning rate"),
+    ],
+)
+def test_a_learning_rate_that_breaks_the_weights_is_said_and_no_policy_is_saved(
+    policy_folder: Path, folders: tuple[Path, Path], tmp_path: Path, loop: str, learning_rate: float, said: str
+) -> None:
+    io = _stage(policy_folder, folders, tmp_path)
+    config = GRPO.model_copy(update={"tool_loop": loop, "learning_rate": learning_rate})
+    with pytest.raises(FloatingPointError, match=said):
+        run_grpo(io, config, seed=1, agent=AGENT)  # type: ignore[arg-type]
+    assert not files(io.out)

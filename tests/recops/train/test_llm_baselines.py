@@ -116,13 +116,22 @@ def test_more_negatives_than_other_candidates_are_refused(inputs: dict[str, Path
     assert not list(io.out.iterdir())
 
 
-def test_a_loss_that_is_not_finite_stops_the_stage(inputs: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("learning_rate", "error", "said"),
+    [
+        (1e-300, RuntimeError, "llm_baselines, llara: no weight of the language model and the projector changed in 4"),
+        (1e15, FloatingPointError, "step 2: loss is nan; lower the learning rate"),
+        (1e30, FloatingPointError, "step 1: the norm of the weights is inf; lower the learning rate"),
+    ],
+)
+def test_a_training_that_moved_nothing_or_broke_the_weights_saves_no_baseline(
+    inputs: dict[str, Path], tmp_path: Path, learning_rate: float, error: type[Exception], said: str
+) -> None:
     assert CONFIG.llara is not None
-    with pytest.raises(FloatingPointError, match="lower the learning rate"):
-        _run(
-            StubIO(tmp_path, "llm_baselines", inputs),
-            llara=CONFIG.llara.model_copy(update={"learning_rate": 1e30}),
-        )
+    io = StubIO(tmp_path, "llm_baselines", inputs)
+    with pytest.raises(error, match=said):
+        _run(io, llara=CONFIG.llara.model_copy(update={"learning_rate": learning_rate}))
+    assert not files(io.out)
 
 
 Train = Callable[..., tuple[LabelModel, "Repeated"]]

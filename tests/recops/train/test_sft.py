@@ -140,6 +140,24 @@ def test_one_batch_of_eight_moves_weights_as_eight_of_one(
     assert torch.allclose(ends[0], ends[1], atol=2e-4)  # Adam's first step turns rounding of near-zero gradients to ±lr
 
 
+@pytest.mark.parametrize(
+    ("steps", "learning_rate", "error", "said"),
+    [
+        (4, 1e-300, RuntimeError, "sft_checkpoint: no weight changed in 4 steps"),
+        (4, 1e15, FloatingPointError, "step 2: loss is nan; lower the learning rate"),
+        (1, 1e30, FloatingPointError, "step 1: the norm of the weights is inf; lower the learning rate"),
+    ],
+)
+def test_a_training_that_moved_nothing_or_broke_the_weights_saves_no_policy(
+    inputs: dict[str, Path], tmp_path: Path, steps: int, learning_rate: float, error: type[Exception], said: str
+) -> None:
+    io = StubIO(tmp_path, "sft_checkpoint", inputs)
+    config = SFT.model_copy(update={"steps": steps, "learning_rate": learning_rate})
+    with pytest.raises(error, match=said):
+        run_sft(io, config, seed=1, agent=AGENT)  # type: ignore[arg-type]
+    assert not files(io.out)
+
+
 def test_too_few_episodes_are_refused(inputs: dict[str, Path], tmp_path: Path) -> None:
     path = inputs["expert_episodes"] / "episodes.parquet"
     pl.read_parquet(path)[:1].write_parquet(path)
