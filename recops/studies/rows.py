@@ -68,8 +68,11 @@ def read_rows(study: Study, recipe: str, folder: Path, negatives: str | None = N
 
 
 def of_other_commits(one: Row, other: Row) -> str:
-    """Return what to add to the difference of two rows that were not made by the same code; empty where they were."""
-    return "" if one.commits == other.commits else "; other commits"
+    """Return what to add to the difference of two rows that were not made by the same code; empty where they were.
+
+    That a seed is still missing on one side makes no difference.
+    """
+    return "" if set(one.commits) == set(other.commits) else "; other commits"
 
 
 def missing_cells(study: Study, recipe: str, folder: Path) -> str:
