@@ -56,7 +56,8 @@ class AnswerConstraint:
             return False
         text = str(self._tokenizer.decode(player.turn()[0]))
         thinks = _THINKING in text.rpartition(_THOUGHT)[2]
-        return text.rpartition("\n")[2] == PREFIX and not thinks
+        # Lines as the parser of answers tells them apart: a separator of records ends one too.
+        return f"{text}|".splitlines()[-1] == f"{PREFIX}|" and not thinks
 
     def _labels_of(self, num_candidates: int) -> tuple[Tokens, ...]:
         if num_candidates not in self._labels:

@@ -53,6 +53,14 @@ def test_nothing_is_said_where_no_answer_has_begun(text: str, toolbox: Toolbox, 
     assert following(all_tasks(toolbox)[0], toolbox, policy, text) is None
 
 
+@pytest.mark.parametrize("separator", ["\n", "\r\n", "\x1c", "\u2028"])
+def test_an_answer_begins_after_whatever_ends_a_line_for_the_parser(
+    separator: str, toolbox: Toolbox, policy: LocalPolicy
+) -> None:
+    assert following(all_tasks(toolbox)[0], toolbox, policy, f"I know.{separator}Answer:") is not None
+    assert following(all_tasks(toolbox)[0], toolbox, policy, f"Answer:{separator}") is None
+
+
 def test_after_a_thought_an_answer_may_begin(toolbox: Toolbox, policy: LocalPolicy) -> None:
     assert following(all_tasks(toolbox)[0], toolbox, policy, "<think>\nAnswer:\n</think>\nAnswer:") is not None
 
