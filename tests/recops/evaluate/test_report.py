@@ -12,13 +12,14 @@ import polars as pl
 import pytest
 
 from recops.agent.times import Times
-from recops.artifacts import write_json, write_manifest
+from recops.artifacts import read_json, write_json, write_manifest
 from recops.config.evaluation_reports import EvaluationConfig
 from recops.errors import InputError
 from recops.evaluate import agent as agent_module
 from recops.evaluate import traces as traces_module
 from recops.evaluate.measured import baseline_systems
 from recops.evaluate.report import EvaluationReport, run_evaluation
+from recops.evaluate.wording import decimal, percent
 from recops.metrics import ABSENT
 from recops.paths import Layout
 from recops.records import Episode, Task
@@ -404,6 +405,30 @@ def test_page_describes_every_drawing_and_repeats_no_identifier(evaluate: Evalua
     )  # systems, differences, those on other candidates, whom SFT believes, rewards, losses
     assert all(drawing["role"] == "img" and len(str(drawing["aria-label"])) > 20 for drawing in page.drawings)
     assert len(set(page.identifiers)) == len(page.identifiers)
+
+
+def test_the_page_has_every_section_with_the_numbers_of_the_files_beside_it(evaluate: Evaluate) -> None:
+    folder = evaluate()[1]
+    text, details = (folder / "report.html").read_text(), read_json(folder / "details.json")
+    titles = re.findall(r"<h2>([^<]*)</h2>", text)
+    sections = dict(zip(titles, re.split(r"<h2>[^<]*</h2>", text)[1:], strict=True))
+    cost, segments, trust = details["cost"]["ppr_model"], details["segments"], details["trust"]["sft_checkpoint"]
+    group = next(cells for question, groups in segments.items() if question != "Target" for cells in groups.values())
+    [right] = [shares["right_followed"] for shares in trust.values()]
+    numbers = {
+        "Results": decimal(read_json(folder / "metrics.json")["systems"]["ppr_model"]["ndcg@10"]["mean"]),
+        "Every system against a chosen one": decimal(details["against"]["sasrec"]["ppr_model"]["mean"]),
+        "Groups of samples": decimal(group["systems"]["ppr_model"]["mean"]),
+        "Where the target lands": percent(max(details["rank_histogram"]["ppr_model"].values())),
+        "What the agents call": f"{max(details['calls_by_tool']['sft_checkpoint'].values()):.2f}",
+        "Whom the agents believe": percent(right["mean"]),
+        "What an answer costs": f"<td>{cost['tokens']['mean']:.1f}</td>",
+        "Valid slice": "Valid slice",
+        "Episodes": "Conversation",
+    }
+    assert set(numbers) < set(titles)
+    missing = {title: number for title, number in numbers.items() if number not in f"{title}{sections[title]}"}
+    assert not missing
 
 
 def test_page_drawings_follow_the_theme(evaluate: Evaluate) -> None:
