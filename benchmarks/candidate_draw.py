@@ -1,6 +1,6 @@
 """Time and memory of drawing frozen candidate sets, on random interactions of any number.
 
-python benchmarks/candidate_draw.py --interactions 10_000_000 --items 300_000 --negatives uniform
+python -m benchmarks.candidate_draw --interactions 10_000_000 --items 300_000 --negatives uniform
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
     rows = random_interactions(arguments.interactions, arguments.items, seed=0)
     users = pl.Series([f"AE{number:026d}" for number in range(arguments.interactions // INTERACTIONS_PER_USER)])
     items = pl.Series([f"B{number:09d}" for number in range(arguments.items)])
-    config = CandidatesConfig(num_candidates=arguments.candidates, negatives=arguments.negatives)
+    config = CandidatesConfig(num_candidates=arguments.candidates, negatives=arguments.negatives, further_negatives=())
     before, started = _resident_gigabytes(), time.perf_counter()
     taken = taken_items(rows, len(items))
     samples, _ = build_samples(rows, taken, "tool_fit")

@@ -47,11 +47,19 @@ def as_number(table: pl.DataFrame, column: str | None, path: Path) -> pl.Series:
 
 
 def as_rating(table: pl.DataFrame, column: str | None, path: Path, limits: RatingRange | None) -> pl.Series:
-    """Return a column of ratings, the lowest and highest of the shop mapped onto 1 and 5."""
+    """Return a column of ratings, the lowest and highest of the shop mapped onto 1 and 5.
+
+    What is outside of them becomes 0 or 6, which the rules of `validated_splits` reject: -1, as many shops write that
+    there is none, would lie among the ratings of a long scale.
+    """
     ratings = as_number(table, column, path)
-    if limits is None or limits == (1.0, 5.0):
+    if limits is None:
         return ratings
-    return 1 + (ratings - limits[0]) * (4 / (limits[1] - limits[0]))
+    low, high = limits
+    rating = pl.col("rating")
+    mapped = rating if (low, high) == (1.0, 5.0) else 1 + (rating - low) * (4 / (high - low))
+    within = pl.when(rating < low).then(0.0).when(rating > high).then(6.0).otherwise(mapped)
+    return ratings.to_frame("rating").select(within.alias(ratings.name))[ratings.name]
 
 
 def as_milliseconds(table: pl.DataFrame, column: str, path: Path, unit: TimeUnit) -> pl.Series:

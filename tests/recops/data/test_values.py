@@ -5,6 +5,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from recops.data.rules import row_rules
 from recops.data.values import as_milliseconds, as_number, as_rating, as_text
 from recops.errors import InputError
 
@@ -96,4 +97,16 @@ def test_a_nested_or_other_value_is_no_id(value: Any) -> None:
 def test_ratings_of_a_shop_are_mapped_onto_one_to_five() -> None:
     assert as_rating(column("0", "10", "5", ""), "x", PATH, (0.0, 10.0)).to_list() == [1.0, 5.0, 3.0, None]
     assert as_rating(column("4.3"), "x", PATH, (1.0, 5.0)).to_list() == [4.3]
-    assert as_rating(column("7"), "x", PATH, (1.0, 5.0)).to_list() == [7.0]
+
+
+@pytest.mark.parametrize("limits", [(0.0, 10.0), (0.0, 100.0), (1.0, 5.0)])
+def test_a_rating_outside_of_the_shops_is_one_that_no_rule_lets_pass(limits: tuple[float, float]) -> None:
+    low, high = limits
+    ratings = as_rating(column(str(low - 1), str(low - 0.01), str(high + 0.01), "", str(high)), "x", PATH, limits)
+    assert ratings.to_list() == [0.0, 0.0, 6.0, None, 5.0]
+    [rule] = [
+        one
+        for one in row_rules("interactions", latest_date=date(2030, 1, 1))
+        if one.arguments.get("column") == "rating"
+    ]
+    assert ratings.to_frame("rating").select(rule.broken).to_series().to_list() == [True, True, True, False, False]
