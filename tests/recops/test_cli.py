@@ -74,8 +74,8 @@ def test_one_switch_turns_off_every_library_whatever_its_own_says(switch: dict[s
         "print(json.dumps([not constants.HF_HUB_DISABLE_TELEMETRY, not is_telemetry_disabled(), "
         "'DVC_NO_ANALYTICS' not in os.environ]))"
     )
-    # What says that a test runs, or CI, turns MLflow's off by itself.
-    names = ("CI", "PYTEST_CURRENT_TEST", *TOLD_TO_SEND)
+    # What says that a test runs, or CI, turns MLflow's off by itself; a test before may have prepared this process.
+    names = ("CI", "PYTEST_CURRENT_TEST", "DVC_NO_ANALYTICS", *TOLD_TO_SEND)
     bare = {name: value for name, value in os.environ.items() if name not in names}
     done = subprocess.run(
         [sys.executable, "-c", code], env={**bare, **TOLD_TO_SEND, **switch}, capture_output=True, text=True, check=True
