@@ -66,8 +66,13 @@ def _pss(pid: int) -> int:
 
 
 def write_recipe(root: Path, files: Path) -> Path:
-    """Write the recipe of the benchmark: the settings of electronics_small over the generated files."""
+    """Write the recipe of the benchmark: the settings of electronics_small over the generated files.
+
+    Further candidate lists for the report are left out: pandas draws none, and both sides take the same steps.
+    """
     recipe = yaml.safe_load((ROOT / "recipes" / "electronics_small.yaml").read_text())
+    recipe["validated_splits"]["candidates"]["further_negatives"] = []
+    recipe["evaluation_reports"]["further_candidates"] = []
     source = {"kind": "amazon_reviews_2023", "folder": str(files), "reviews": "reviews.jsonl", "meta": "meta.jsonl"}
     path = root / "recipes" / "benchmark.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -116,17 +116,23 @@ def test_agents_also_tell_of_invalid_answers_calls_and_copies(evaluate: Evaluate
     assert systems["grpo_model"]["copies_one_tool"] == 0.0
 
 
+def know_the_truth(baselines: Path, oracles_rank: int) -> pl.Series:
+    """Write an oracle that ranks every target at one place, and the planted case; returns the test samples' ids."""
+    ranks = pl.read_parquet(baselines / "rankings.parquet").filter(system="sasrec", ranked="candidates").drop("ranked")
+    oracle = ranks.with_columns(pl.lit("oracle").alias("system"), pl.lit(oracles_rank, pl.Int32).alias("rank"))
+    oracle.write_parquet(baselines / "bounds.parquet")
+    test_ids = ranks.filter(pl.col("slice") == "test")["sample_id"]
+    write_json(baselines / "learned.json", {"slices": {"test": {"planted_case": [test_ids[4], 10_000]}}})
+    write_manifest(baselines, {})
+    return test_ids
+
+
 def test_systems_stand_between_chance_and_the_oracle_where_a_truth_is_known(evaluate: Evaluate, tmp_path: Path) -> None:
     baselines = Layout(tmp_path, "small").artefact("baselines")
     _, plain, _ = evaluate("plain")
     assert json.loads((plain / "details.json").read_text())["learned"] == {}
     assert "learned" not in (plain / "report.html").read_text()
-    ranks = pl.read_parquet(baselines / "rankings.parquet").filter(system="sasrec", ranked="candidates").drop("ranked")
-    oracle = ranks.with_columns(pl.lit("oracle").alias("system"), pl.lit(0, pl.Int32).alias("rank"))
-    oracle.write_parquet(baselines / "bounds.parquet")
-    test_ids = ranks.filter(pl.col("slice") == "test")["sample_id"]
-    write_json(baselines / "learned.json", {"slices": {"test": {"planted_case": [test_ids[4], 10_000]}}})
-    write_manifest(baselines, {})
+    test_ids = know_the_truth(baselines, oracles_rank=0)
     report, out, _ = evaluate("known")
     learned = json.loads((out / "details.json").read_text())["learned"]
     chance = sum(NDCG.get(rank, 1 / np.log2(rank + 2)) for rank in range(4)) / 6
@@ -142,6 +148,15 @@ def test_systems_stand_between_chance_and_the_oracle_where_a_truth_is_known(eval
     assert re.findall(r"Sample (\d+) \(planted case\)", page) == [str(test_ids[4])] * len(PLAYED_RANK)
     assert re.findall(r"<summary>Sample (\d+)", page)[0] == str(test_ids[4])
     assert f"PPR has learned {100 * learned['systems']['ppr_model']['all']['learned']:.1f} %" in page
+
+
+def test_a_cell_above_the_oracle_is_no_darker_than_the_oracles(evaluate: Evaluate, tmp_path: Path) -> None:
+    """On few samples a system can be luckier than the best order: a darker cell would be unreadable."""
+    know_the_truth(Layout(tmp_path, "small").artefact("baselines"), oracles_rank=2)
+    _, out, _ = evaluate("lucky")
+    learned = json.loads((out / "details.json").read_text())["learned"]["systems"]
+    assert max(system["all"]["learned"] for system in learned.values()) > 1
+    assert max(map(float, re.findall(r"--share: ([\d.]+)", (out / "report.html").read_text()))) == 0.55
 
 
 def test_a_baseline_list_is_cut_where_an_agents_list_ends(evaluate: Evaluate) -> None:
