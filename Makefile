@@ -10,6 +10,7 @@ DAGSTER_PORT ?= 3000
 MLFLOW_PORT ?= 5000
 STUDY ?= method
 PYTEST_ARGS ?=
+TEST_WORKERS ?= logical
 PICTURES ?=
 
 BIN := $(CURDIR)/.venv/bin
@@ -33,8 +34,10 @@ results: setup  ## Measure the cells of STUDY (default: method) that are missing
 	@recops study run $(STUDY)
 	@recops study table $(STUDY)
 
-test: setup  ## Run the tests
-	@python -m pytest $(PYTEST_ARGS)
+# A process per core, up to four, and a thread each; whole files, in order, so that the long ones come first.
+test: setup  ## Run the tests, TEST_WORKERS files at a time (default: one per core, at most 4; 0 for one after another)
+	@OMP_NUM_THREADS=1 python -m pytest --numprocesses $(TEST_WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+		$(PYTEST_ARGS)
 
 test-browser: setup  ## The tests in a headless Chromium, against the real servers; PICTURES=FOLDER keeps what it saw
 	@RECOPS_BROWSER_PICTURES=$(PICTURES) python -m pytest $(PYTEST_ARGS) tests/browser
