@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recops.agent.rewards import TERMS
 from recops.artifacts import read_json
 from recops.metrics import ABSENT
 from recops.stage import StageName
@@ -18,7 +19,7 @@ MAX_PICTURE_BYTES = 60_000
 """Larger metadata slows Dagster's pages down."""
 MAX_PANELS = 4
 MAX_BARS = 14
-_FIRST = ("reward", "loss", "ndcg", "invalid")
+_FIRST = ("reward", "loss", "ndcg", "invalid_share")
 """Curves that are drawn before others."""
 _HEIGHT_INCHES = 2.2
 
@@ -46,7 +47,7 @@ def _training(curve: Path) -> list[Series]:
 
 def _importance(name: str) -> tuple[int, str]:
     """What says most comes first; of two trainings in one file both."""
-    last = name.rpartition("/")[2]
+    last = name if name.startswith(TERMS) else name.rpartition("/")[2]
     return (_FIRST.index(last) if last in _FIRST else len(_FIRST), name)
 
 

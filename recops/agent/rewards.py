@@ -10,6 +10,8 @@ from recops.records import Answer, Task
 CUTOFF = 10
 OWN = "own/"
 """What the names of terms from other packages begin with, in rewards, curves and reports."""
+TERMS = "terms/"
+"""What the names of the terms' means over all episodes begin with, in curves and in MLflow."""
 
 
 def reward_terms(task: Task, answer: Answer, num_calls: int, weights: RewardConfig) -> dict[str, float]:

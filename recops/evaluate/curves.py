@@ -21,15 +21,18 @@ _TERMS = {
     "Reward": "reward",
     "NDCG term": "ndcg",
     "Preference term": "preference",
-    "Absent target": "absent",
-    "Tool bonus": "tool_bonus",
-    "Cost of calls": "call_cost",
+    "Absent target": "terms/absent",
+    "Invalid answer": "terms/invalid",
+    "Tool bonus": "terms/tool_bonus",
+    "Cost of calls": "terms/call_cost",
 }
 """Title -> logged name. A term that is 0 at every step is switched off, or never applied, and is not drawn."""
 
 _EPISODES = {
-    "Share of invalid answers": "invalid",
+    "Share of invalid answers": "invalid_share",
+    "Share of truncated episodes": "invalid_share/truncated",
     "Calls per episode": "calls",
+    "Failed calls per episode": "failed_calls",
     "Entropy": "entropy",
     "KL from the stage before": "kl",
     "Share of groups dropped": "groups/dropped",
@@ -44,7 +47,7 @@ _LOSSES: dict[str, tuple[str, tuple[StageName, ...]]] = {
 """Title -> logged name and the stages whose value says something: the loss of GRPO does not, its expectation is 0."""
 
 _CALLS = "calls/"
-"""What the logged names of single tools begin with."""
+"""What the logged names of single tools begin with; a tool that was never called is not drawn."""
 
 MAX_POINTS = 400
 """Points of one drawn line: more would be finer than the screen."""
@@ -65,11 +68,12 @@ def sections(curves: pl.DataFrame) -> dict[str, Panels]:
     """Return by heading the panels that have a curve, by title, with a line per stage."""
     reinforced = curves.filter(pl.col("stage").is_in(_REINFORCED))
     own = {f"{name.removeprefix(OWN)} (own)": name for name in _names(reinforced, OWN)}
-    terms = reinforced.filter(pl.col("value").ne(0).any().over("name"))
+    calls = {name.removeprefix(_CALLS): name for name in _names(reinforced, _CALLS)}
+    moved = reinforced.filter(pl.col("value").ne(0).any().over("name"))
     drawn = {
-        "Reward and its terms": _panels(terms, {**_TERMS, **own}),
+        "Reward and its terms": _panels(moved, {**_TERMS, **own}),
         "Episodes and groups": _panels(reinforced, _EPISODES),
-        CALLS_BY_TOOL: _calls(reinforced),
+        CALLS_BY_TOOL: _panels(moved, calls),
         "Losses": {
             title: lines
             for title, (name, stages) in _LOSSES.items()
@@ -86,17 +90,6 @@ def _names(curves: pl.DataFrame, prefix: str) -> list[str]:
 def _panels(curves: pl.DataFrame, names: Mapping[str, str]) -> Panels:
     parts = {title: curves.filter(pl.col("name") == name) for title, name in names.items()}
     return {title: _lines(part) for title, part in parts.items() if len(part)}
-
-
-def _calls(curves: pl.DataFrame) -> Panels:
-    """Return a panel per tool; a step of which no call is logged had none."""
-    steps = curves.filter(pl.col("name") == "calls").select("stage", "step")
-    panels = {}
-    for name in _names(curves, _CALLS):
-        logged = curves.filter(pl.col("name") == name).select("stage", "step", "value")
-        whole = steps.join(logged, on=["stage", "step"], how="left", maintain_order="left")
-        panels[name.removeprefix(_CALLS)] = _lines(whole.with_columns(pl.col("value").fill_null(0.0)))
-    return panels
 
 
 def _lines(curve: pl.DataFrame) -> list[Line]:

@@ -28,6 +28,7 @@ from recops.stage_io import StageIO
 from recops.tools.toolbox import Toolbox
 from recops.train.advantages import group_advantages
 from recops.train.callbacks import connect, mean_of, record_arguments, resume_path, write_curve
+from recops.train.episode_log import INVALID
 from recops.train.episode_traces import TraceCallback
 from recops.train.models import (
     apply_lora,
@@ -126,7 +127,7 @@ def train_on_tasks(
         trainer = build_trainer(
             model, policy.tokenizer, tasks, toolbox, config, folder=io.checkpoints, seed=seed, agent=agent
         )
-        connect(trainer, io, meter, shown=("reward", "ndcg", "invalid", "calls"))
+        connect(trainer, io, meter, shown=("reward", "ndcg", INVALID, "calls"))
         [loop] = trainer.reward_funcs
         trainer.add_callback(TraceCallback(io, loop, toolbox, agent, group_size=config.group_size))
         trainer.train(resume_from_checkpoint=resume)
@@ -282,8 +283,8 @@ def _report(history: Sequence[dict[str, Any]], config: GrpoConfig, num_tasks: in
         reward_last=last("reward"),
         ndcg_first=first("ndcg"),
         ndcg_last=last("ndcg"),
-        invalid_fraction_first=first("invalid"),
-        invalid_fraction_last=last("invalid"),
+        invalid_fraction_first=first(INVALID),
+        invalid_fraction_last=last(INVALID),
         calls_per_episode_first=first("calls"),
         calls_per_episode_last=last("calls"),
         dropped_group_fraction=overall("groups/dropped"),

@@ -17,7 +17,7 @@ from recops.config.policy import GrpoConfig
 from recops.ranks import rank
 from recops.records import Episode, Task
 from recops.seeds import sub_seed
-from recops.tools.toolbox import Toolbox
+from recops.tools.toolbox import Toolbox, suite
 from recops.train.episode_log import episode_metrics
 
 LogMetric = Callable[[str, float], None]
@@ -54,7 +54,7 @@ class TrlLoop:
         ]
         played = zip(environments, completions, strict=True)
         self.times = {place: list(_times_of_turns(*one)) for place, one in enumerate(played)}
-        return _rewards(self.episodes, self._config, log_metric)
+        return _rewards(self.episodes, self._config, self._agent, log_metric)
 
 
 class OwnLoop:
@@ -103,7 +103,7 @@ class OwnLoop:
 
     def __call__(self, *, log_metric: LogMetric, **_: Any) -> list[float]:
         """Return the reward of each episode and log what the step did: TRL's contract of a reward function."""
-        return _rewards(self.episodes, self._config, log_metric)
+        return _rewards(self.episodes, self._config, self._agent, log_metric)
 
 
 def _of_worker() -> tuple[int, ...]:
@@ -138,7 +138,7 @@ def _times_of_turns(
         since = moment
 
 
-def _rewards(episodes: Sequence[Episode], config: GrpoConfig, log_metric: LogMetric) -> list[float]:
-    for name, value in episode_metrics(episodes, config.group_size).items():
+def _rewards(episodes: Sequence[Episode], config: GrpoConfig, agent: AgentConfig, log_metric: LogMetric) -> list[float]:
+    for name, value in episode_metrics(episodes, config.group_size, tuple(suite(agent))).items():
         log_metric(name, value)
     return [episode.reward for episode in episodes]

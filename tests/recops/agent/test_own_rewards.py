@@ -154,7 +154,8 @@ def test_its_curve_is_the_mean_over_list_wise_tasks(toolbox: Toolbox, write: Wri
     task, pair = all_tasks(toolbox)[0], all_tasks(toolbox, "more")[0]
     agent = paid(first=0.5)
     episodes = [play(toolbox, task, gold(task), agent), play(toolbox, pair, render_answer(["A"]), agent)]
-    assert episode_metrics(episodes, 1)["own/first"] == 0.5
+    numbers = episode_metrics(episodes, 1, AGENT.tools)
+    assert (numbers["own/first"], numbers["terms/own/first"]) == (0.5, 0.25)
 
 
 @pytest.fixture(scope="module")

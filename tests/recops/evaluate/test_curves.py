@@ -11,9 +11,9 @@ def curve(stage: str, **values: list[float]) -> list[dict[str, object]]:
     ]
 
 
-def test_a_step_without_calls_of_a_tool_is_drawn_as_zero() -> None:
-    rows = [*curve("grpo_model", calls=[2.0, 1.0, 2.0]), *curve("ppr_model", calls=[1.0])]
-    rows.append({"stage": "grpo_model", "name": "calls/rank_by_next_item", "step": 3, "value": 1.5})
+def test_a_tool_that_nobody_called_is_not_drawn_and_a_step_without_calls_is_zero() -> None:
+    tools = {"calls/rank_by_next_item": [0.0, 0.0, 1.5], "calls/popularity": [0.0, 0.0, 0.0]}
+    rows = [*curve("grpo_model", **tools), *curve("ppr_model", **{name: [0.0] for name in tools})]
     [(title, lines)] = sections(pl.DataFrame(rows))[CALLS_BY_TOOL].items()
     assert title == "rank_by_next_item"
     assert [(line.name, line.steps, line.values) for line in lines] == [
@@ -23,11 +23,12 @@ def test_a_step_without_calls_of_a_tool_is_drawn_as_zero() -> None:
 
 
 def test_a_term_that_is_always_zero_is_not_drawn_and_an_own_term_is() -> None:
-    rows = curve("grpo_model", reward=[0.1, 0.2], call_cost=[0.0, 0.0], absent=[0.0, -0.5], kl=[0.0, 0.0])
-    rows += curve("grpo_model", **{"own/margin": [0.0, 0.1]})
+    rows = curve("grpo_model", reward=[0.1, 0.2], kl=[0.0, 0.0], failed_calls=[0.0, 0.0])
+    terms = {"terms/call_cost": [0.0, 0.0], "terms/absent": [0.0, -0.5], "own/margin": [0.0, 0.1]}
+    rows += curve("grpo_model", **terms)
     drawn = sections(pl.DataFrame(rows))
     assert list(drawn["Reward and its terms"]) == ["Reward", "Absent target", "margin (own)"]
-    assert list(drawn["Episodes and groups"]) == ["KL from the stage before"]
+    assert list(drawn["Episodes and groups"]) == ["Failed calls per episode", "KL from the stage before"]
 
 
 def test_the_loss_of_grpo_is_not_drawn() -> None:

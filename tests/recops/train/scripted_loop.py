@@ -1,7 +1,7 @@
 """Completions and rewards that a test chose, handed to a trainer where `OwnLoop` asks who plays."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -9,16 +9,22 @@ import pytest
 from recops.agent.local_policy import LocalPolicy
 from recops.agent.player import Rollout
 from recops.agent.times import Times
-from recops.records import Answer, Episode, Task
+from recops.records import Answer, AnswerError, Call, Episode, Task
 
 
 @dataclass(frozen=True)
 class Played:
-    """What one episode wrote and earned; `is_models` is 1 where the model wrote, 0 where a tool did."""
+    """What one episode wrote and earned; `is_models` is 1 where the model wrote, 0 where a tool did.
+
+    `rewards` are its terms by name (one, `chosen`, where only `reward` is given), `calls` and `error` what it did.
+    """
 
     completion_ids: list[int]
     is_models: list[int]
     reward: float
+    rewards: Mapping[str, float] = field(default_factory=dict)
+    calls: tuple[Call, ...] = ()
+    error: AnswerError | None = None
 
 
 Script = Callable[[Sequence[Task]], Sequence[Played]]
@@ -44,5 +50,6 @@ def always(played: Sequence[Played]) -> Script:
 
 
 def _episode(task: Task, played: Played) -> Episode:
-    answer = Answer(task.candidates, None)
-    return Episode(task, (), (), answer, {"chosen": played.reward}, len(played.completion_ids))
+    answer = Answer(() if played.error else task.candidates, played.error)
+    rewards = dict(played.rewards) or {"chosen": played.reward}
+    return Episode(task, (), played.calls, answer, rewards, len(played.completion_ids))

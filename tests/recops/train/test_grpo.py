@@ -129,7 +129,7 @@ def test_the_stage_trains_logs_and_saves(
     assert (io.out / "adapter").is_dir() == (lora is not None)
     assert report.episodes == 2 * 16
     names = {name for _, numbers in io.logged for name in numbers}
-    wanted = {"reward", "ndcg", "invalid", "calls", "entropy", "learning_rate", "tokens"}
+    wanted = {"reward", "ndcg", "invalid_share", "calls", "entropy", "learning_rate", "tokens"}
     assert wanted | {"groups/dropped", "groups/zero_variance"} <= names
 
 
