@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from recops.config.raw_data import CsvConfig
 from recops.data.byte_blocks import ByteStream, open_stream
+from recops.data.csv_bytes import CsvBytes
 from recops.errors import InputError
 
 _PARQUET = b"PAR1"
@@ -22,26 +23,6 @@ _BATCH_ROWS = 100_000
 _BLOCK_BYTES = 8 * 2**20
 _SHOWN_CHARACTERS = 120
 _FIRST_BYTES = 2**20
-
-
-class _CsvBytes:
-    """A stream that counts quotation marks: after an odd number, one opened a value that swallowed what followed.
-
-    NUL comes as the control character SUB (0x1A): Arrow overlooks delimiters up to seven bytes behind a NUL.
-    """
-
-    closed = False
-
-    def __init__(self, stream: ByteStream) -> None:
-        self._stream, self.marks = stream, 0
-
-    def read(self, size: int) -> bytes:
-        content = self._stream.read(size)
-        self.marks += content.count(b'"')
-        return content.replace(b"\0", b"\x1a")
-
-    def close(self) -> None:
-        self.closed = True
 
 
 def read_table(path: Path, columns: Sequence[str], csv_config: CsvConfig | None) -> Iterator[pl.DataFrame]:
@@ -94,9 +75,8 @@ def _read_csv(path: Path, columns: Sequence[str], config: CsvConfig) -> Iterator
 
     try:
         with open_stream(path) as (stream, meter):
-            counting = _CsvBytes(stream)
             batches = pa_csv.open_csv(
-                pa.PythonFile(counting, "r"),
+                pa.PythonFile(CsvBytes(path, stream, config), "r"),
                 read_options=pa_csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES, encoding=config.encoding),
                 parse_options=pa_csv.ParseOptions(
                     delimiter=config.delimiter, newlines_in_values=True, invalid_row_handler=remember
@@ -111,9 +91,7 @@ def _read_csv(path: Path, columns: Sequence[str], config: CsvConfig) -> Iterator
                 yield _numbered(pl.DataFrame(pl.from_arrow(batch)), row)
                 row += batch.num_rows
                 meter.show()
-        if counting.marks % 2:
-            raise pa.ArrowInvalid("a quotation mark that is opened and not closed")
-    except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
+    except (pa.ArrowInvalid, OSError) as error:
         raise _bad_csv(path, config, row, bad, error) from error
     if row == 2:
         raise _empty(path)
@@ -127,7 +105,7 @@ def _header(path: Path, config: CsvConfig) -> list[str]:
     with open_stream(path) as (stream, _):
         text = _first_text(path, stream, config)
     try:
-        return next(csv.reader(io.StringIO(text, newline=""), delimiter=config.delimiter), [])
+        return next(csv.reader(io.StringIO(text, newline=""), delimiter=config.delimiter, strict=True), [])
     except csv.Error as error:
         raise _bad_csv(path, config, 1, [], error) from error
 
@@ -139,8 +117,7 @@ def _first_text(path: Path, stream: ByteStream, config: CsvConfig) -> str:
         raise _bad_csv(path, config, 1, [], error) from error
     if not start.strip():
         raise _empty(path)
-    first_line = start.partition(b"\n")[0]
-    return first_line.decode(config.encoding, errors="replace").removeprefix("\ufeff")
+    return start.decode(config.encoding, errors="replace").removeprefix("\ufeff")
 
 
 def _check_columns(path: Path, columns: Sequence[str], present: Sequence[str]) -> None:
@@ -160,7 +137,7 @@ def _bad_csv(path: Path, config: CsvConfig, row: int, bad: Sequence[pa_csv.Inval
         step = "Mend the row: a delimiter or a quotation mark inside a value needs quotation marks around the value."
         return InputError(where, found=found, expected=f"{bad[0].expected_columns} fields", next_step=step)
     if "straddling" in str(error):  # how Arrow says that it met no end of a row
-        step = "Shorten the row, or close the quotation mark that makes it so long."
+        step = "Shorten the row."
         most, found = f"rows of at most {_BLOCK_BYTES:,} bytes", f"a row of more than {_BLOCK_BYTES:,} bytes"
         return InputError(f"{path}, after row {row - 1}", found=found, expected=most, next_step=step)
     step = f"Check raw_data.source.csv.encoding ({config.encoding}) and the quotation marks, or fetch the file again."

@@ -52,8 +52,8 @@ def test_another_delimiter_and_encoding(tmp_path: Path) -> None:
     [
         (b"a,b\n1,2\n3\n", "row 3: found 1 fields: 3; expected 2 fields"),
         (b"a,b\n1,2\n3,4,5\n", "row 3: found 3 fields: 3,4,5; expected 2 fields"),
-        (b"a,b\n1,caf\xe9\n", r"invalid UTF8 data.*csv\.encoding \(utf-8\)"),
-        (b'a,b\n1,"x\n2,z\n', "a quotation mark that is opened and not closed"),
+        (b"a,b\n1,caf\xe9\n", r"line 2: found bytes that are not utf-8 .*csv\.encoding"),
+        (b'a,b\n1,"x\n2,z\n', "line 2: found a quotation mark that is opened and not closed"),
         (b"a;b\n1;2\n", "no column a, b; the file has: a;b; .*delimiter"),
         (b"a,a,b\n1,2,3\n", "several columns a"),
         (b"a,b\n", "found no row"),
@@ -71,11 +71,10 @@ def test_a_file_that_cannot_be_read_says_where_and_why(tmp_path: Path, content: 
     assert caught.value.next_step
 
 
-@pytest.mark.parametrize("bad", [b"3," + b"x" * 400 + b"\n", b'3,"x\n' + b"4,5\n" * 100])
-def test_a_row_that_is_too_long_is_told_as_one(tmp_path: Path, bad: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_is_too_long_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recops.data.tables._BLOCK_BYTES", 64)
     with pytest.raises(InputError, match="found a row of more than 64 bytes; expected rows of at most 64 bytes"):
-        read(tmp_path / "x.csv", b"a,b\n1,2\n" + bad)
+        read(tmp_path / "x.csv", b"a,b\n1,2\n3," + b"x" * 400 + b"\n")
 
 
 def test_a_header_of_a_megabyte_is_refused(tmp_path: Path) -> None:
