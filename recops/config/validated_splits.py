@@ -134,7 +134,7 @@ class ValidationConfig(Section):
         latest_date: times from this day on (UTC) lie in the future. It stands here, for "now" would accept other rows
             tomorrow, from the same bytes.
         min_users, min_items: after the k-core.
-        max_untitled_fraction: of the items.
+        max_untitled_fraction: of the items; they go to the quarantine, and count for no other limit.
         max_sampled_rows: tables with more rows are judged by Great Expectations on a seeded sample of so many.
     """
 
@@ -146,7 +146,10 @@ class ValidationConfig(Section):
 
 
 class ValidatedSplitsConfig(Section):
-    """Settings of the stage `validated_splits`."""
+    """Settings of the stage `validated_splits`.
+
+    `max_quarantine_fraction` holds for each table; items without a title have `validation.max_untitled_fraction`.
+    """
 
     max_quarantine_fraction: Annotated[float, Field(ge=0, lt=1)]
     validation: ValidationConfig

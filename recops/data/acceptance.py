@@ -39,7 +39,7 @@ def judge_tables(
     Candidates that `sasrec_embeddings` draws are not there yet: that stage judges them.
 
     Raises:
-        InputError: the source has too few users or items, or too many items without a title.
+        InputError: the source has too few users or items.
         RuntimeError: a table breaks what this stage is to guarantee.
     """
     latest = milliseconds(config.validation.latest_date)
@@ -64,8 +64,8 @@ def judge_tables(
 
 def source_bounds(config: ValidatedSplitsConfig) -> tuple[Bound, ...]:
     """Return what a source's tables must be as a whole."""
-    limits, where = config.validation, "or change validated_splits.validation in the recipe."
-    few = f"Take a larger source, lower the k-core, {where}"
+    limits = config.validation
+    few = "Take a larger source, lower the k-core, or change validated_splits.validation in the recipe."
     return (
         Bound("num_users", limits.min_users, None, f"at least {limits.min_users} users", few),
         Bound("num_items", limits.min_items, None, f"at least {limits.min_items} items", few),
@@ -74,7 +74,7 @@ def source_bounds(config: ValidatedSplitsConfig) -> tuple[Bound, ...]:
             0,
             limits.max_untitled_fraction,
             f"at most {limits.max_untitled_fraction:.1%} of the items without a title",
-            f"Give the items titles, {where}",
+            None,  # more of them stop the screening of the items
         ),
         Bound("num_time_units", 0, 1, "one unit of time in all rows", "Mend the source's times.", "warning"),
     )

@@ -49,8 +49,18 @@ def reason_counts(quarantine: pl.DataFrame) -> dict[str, dict[str, int]]:
     return counts
 
 
-def check_share(table: Table, quarantine: pl.DataFrame, num_rows: int, *, rules: Sequence[Rule], limit: float) -> None:
+def check_share(
+    table: Table, quarantine: pl.DataFrame, num_rows: int, *, rules: Sequence[Rule], limit: float, setting: str
+) -> None:
     """Check that at most `limit` of a table's rows are rejected.
+
+    Args:
+        table: its name.
+        quarantine: its rejected rows that count for this limit.
+        num_rows: of the whole table.
+        rules: of the table.
+        limit: a fraction of its rows.
+        setting: the limit's name in a recipe.
 
     Raises:
         InputError: there are more; it names the reasons, an example and what to do about the most frequent one.
@@ -67,5 +77,5 @@ def check_share(table: Table, quarantine: pl.DataFrame, num_rows: int, *, rules:
         found=f"{fraction:.1%} of the rows rejected ({names}), for example row {example['row']} of the source: "
         f"{example['content'][:_EXAMPLE_CHARACTERS]}",
         expected=f"at most {limit:.1%} rejected; {top}: {rule.expected}",
-        next_step=f"{rule.next_step} If they may be lost, raise validated_splits.max_quarantine_fraction.",
+        next_step=f"{rule.next_step} If they may be lost, raise validated_splits.{setting}.",
     )

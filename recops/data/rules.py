@@ -18,6 +18,9 @@ LOWEST_RATING = 0.5  # MovieLens
 TIME_UNITS = {"seconds": 1_000, "microseconds": -1_000, "nanoseconds": -1_000_000}
 """Units that are taken for milliseconds by mistake -> what to multiply by (below 0: divide) to get milliseconds."""
 
+NO_TITLE = "no_title"
+
+_TIME_UNIT = "raw_data.source.interactions.time_unit"
 _IN_SOURCE = "Mend or remove these rows in the source."
 _VISIBLE = r"[^\s\p{Cc}\p{Cf}\p{Co}]"
 _CONTROL = r"\p{Cc}"
@@ -110,7 +113,13 @@ def _interaction_rules(latest: int) -> tuple[Rule, ...]:
         _not_null("item_id"),
         _not_null("timestamp"),
         *(_other_unit(name, factor) for name, factor in TIME_UNITS.items()),
-        _flag("time_unit", None, reason="time_out_of_range", expected="milliseconds since 1970, from 1995 to 2100"),
+        _flag(
+            "time_unit",
+            None,
+            reason="time_out_of_range",
+            expected="milliseconds since 1970, from 1995 to 2100",
+            next_step=f"{_IN_SOURCE} Of the source `files`, check {_TIME_UNIT} and columns.time in the recipe too.",
+        ),
         Rule(
             "time_in_future",
             future.fill_null(value=False),
@@ -148,7 +157,7 @@ def _item_rules() -> tuple[Rule, ...]:
         _flag(
             "has_title",
             False,
-            reason="no_title",
+            reason=NO_TITLE,
             expected="a title with a visible character",
             next_step="Give the item a title, or remove it from the source.",
         ),
@@ -217,8 +226,17 @@ def _other_unit(name: str, factor: int) -> Rule:
         "ExpectColumnValuesToNotBeInSet",
         {"column": "time_unit", "value_set": [name]},
         "milliseconds since 1970 (13 digits)",
-        f"These times look like {name}: {step} in the source.",
+        f"These times look like {name}, not milliseconds. Of the source `files`, correct {_TIME_UNIT} in the "
+        f"recipe ({_right_units(factor)}); of another, {step} in the source.",
     )
+
+
+def _right_units(factor: int) -> str:
+    """What the source counts, for each `time_unit` with which it is taken for something else by this factor."""
+    units = ("s", "ms", "us", "ns")
+    shift = 1 if factor == -1_000 else 2 if factor < 0 else -1
+    places = range(max(0, -shift), len(units) - max(0, shift))
+    return ", ".join(f"{units[place]} becomes {units[place + shift]}" for place in places)
 
 
 def _id_without_control_character(column: str) -> Rule:

@@ -15,7 +15,7 @@ from recops.config.validated_splits import ValidatedSplitsConfig
 from recops.data import schema
 from recops.data.expectations import Expectation, Seen, SuiteResult, run_suite
 from recops.data.quarantine import check_share, only_rows, rejected_rows
-from recops.data.rules import Rule, Table, row_rules, with_interaction_facts, with_item_facts
+from recops.data.rules import NO_TITLE, Rule, Table, row_rules, with_interaction_facts, with_item_facts
 from recops.seeds import sub_seed
 
 _ITEM_COLUMNS = ("row", "item_id", "title", "price", "average_rating")
@@ -66,7 +66,8 @@ def screen_items(
     A whole row that occurs again is no second item, and only its first one counts. Great Expectations run in `beside`.
 
     Raises:
-        InputError: more than `max_quarantine_fraction` of the rows are rejected.
+        InputError: more than `max_untitled_fraction` of the items have no title, or more than
+            `max_quarantine_fraction` of them are rejected for something else.
     """
     described = items.join(_repeated_rows(items).lazy(), on="row", how="anti")
     facts = with_item_facts(described.select(_ITEM_COLUMNS)).collect(engine="streaming").sort("row")
@@ -83,7 +84,7 @@ def screen_interactions(
         `rating`, and `weight` where the source has weights.
 
     Raises:
-        InputError: as `screen_items`.
+        InputError: more than `max_quarantine_fraction` of the rows are rejected.
     """
     facts = with_interaction_facts(interactions, listed)
     weight = [name for name in schema.WEIGHT if name in interactions.collect_schema()]
@@ -122,11 +123,34 @@ def _screen(
     judged = facts.with_columns(_first_broken([rule for rule in rules if rule.rejects]).alias("reason"))
     whole = judged.select(*dict.fromkeys(("row", "reason", *columns))).collect(engine="streaming")
     quarantine = rejected_rows(table, source, whole.filter(pl.col("reason").is_not_null()).select("row", "reason"))
-    check_share(table, quarantine, len(whole), rules=rules, limit=config.max_quarantine_fraction)
+    _check_shares(table, quarantine, len(whole), rules, config)
     accepted = whole.select(columns).filter(whole["reason"].is_null())
     sample, seen = _sampled(table, judged, whole["row"], config, seed)
     judging = beside.submit(_cross_examine, table, sample, seen, rules)
     return ScreenedTable(quarantine, len(whole), _count_warnings(accepted, rules), judging), accepted
+
+
+def _check_shares(
+    table: Table, quarantine: pl.DataFrame, num_rows: int, rules: Sequence[Rule], config: ValidatedSplitsConfig
+) -> None:
+    """Items without a title have a limit of their own: a catalogue may lack some of them and be right otherwise."""
+    untitled = quarantine["reason"] == NO_TITLE
+    check_share(
+        table,
+        quarantine.filter(untitled),
+        num_rows,
+        rules=rules,
+        limit=config.validation.max_untitled_fraction,
+        setting="validation.max_untitled_fraction",
+    )
+    check_share(
+        table,
+        quarantine.filter(~untitled),
+        num_rows,
+        rules=rules,
+        limit=config.max_quarantine_fraction,
+        setting="max_quarantine_fraction",
+    )
 
 
 def _first_broken(rules: Sequence[Rule]) -> pl.Expr:

@@ -11,6 +11,7 @@ import pytest
 from recops.data import schema, screening
 from recops.data.clean import CleanTables, clean_tables, drop_exact_repeats, k_core
 from recops.data.rules import Rule
+from recops.data.values import as_milliseconds
 from recops.errors import InputError
 from tests.recops.data.small_source import FIRST_TIME, numbered, raw_tables, splits_config
 
@@ -225,10 +226,54 @@ def test_too_many_rejected_rows_stop_with_the_reason_an_example_and_the_next_ste
     assert "multiply them by 1000" in caught.value.next_step
 
 
+@pytest.mark.parametrize(
+    ("given", "counted", "reason", "told"),
+    [
+        ("ms", "s", "time_in_seconds", "ms becomes s, us becomes ms, ns becomes us"),
+        ("s", "ms", "time_in_microseconds", "s becomes ms, ms becomes us, us becomes ns"),
+        ("s", "us", "time_in_nanoseconds", "s becomes us, ms becomes ns"),
+        ("us", "s", "time_out_of_range", "check raw_data.source.interactions.time_unit and columns.time"),
+        ("s", "ns", "time_out_of_range", "check raw_data.source.interactions.time_unit and columns.time"),
+    ],
+)
+def test_a_wrong_unit_of_time_is_told_with_the_setting_that_mends_it(
+    tmp_path: Path, given: Any, counted: str, reason: str, told: str
+) -> None:
+    interactions, items = raw_tables()
+    per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[counted]
+    in_file = interactions.with_columns((pl.col("timestamp") // 1000 * per_second).alias("time"))
+    read = in_file.with_columns(as_milliseconds(in_file, "time", tmp_path, given).alias("timestamp")).drop("time")
+    with pytest.raises(InputError, match=rf"\({reason} {len(read)}\)") as caught:
+        cleaned(tmp_path, read, items)
+    assert told in caught.value.next_step
+    assert "raw_data.source.interactions.time_unit" in caught.value.next_step
+    if "becomes" in told:
+        assert f"{given} becomes {counted}" in told
+
+
 def test_the_share_of_each_table_is_judged_for_itself(tmp_path: Path) -> None:
     interactions, items = raw_tables()
-    with pytest.raises(InputError, match=r"raw_data, items: found 4\.2% .*no_title 1"):
-        cleaned(tmp_path, interactions, broken(items, 3, title=None), max_quarantine_fraction=0.04)
+    with pytest.raises(InputError, match=r"raw_data, items: found 4\.2% .*price_out_of_range 1.*max_quarantine_fracti"):
+        cleaned(tmp_path, interactions, broken(items, 3, price=-1.0), max_quarantine_fraction=0.04)
+
+
+def test_items_without_a_title_have_a_limit_of_their_own(tmp_path: Path) -> None:
+    interactions, items = raw_tables()
+    interactions = interactions.filter(pl.col("item_id") != items["item_id"][2])  # which would be rejected with it
+    items = broken(broken(items, 3, title=None), 4, price=-1.0)
+    interactions = interactions.filter(pl.col("item_id") != items["item_id"][3])
+    share = 1 / len(items)
+    clean = cleaned(tmp_path, interactions, items, **limits(untitled=share, others=share))
+    assert clean.reason_counts == {"items": {"no_title": 1, "price_out_of_range": 1}}
+    with pytest.raises(InputError, match=r"found 4\.2% .*\(no_title 1\).*raise .*validation\.max_untitled_fraction"):
+        cleaned(tmp_path, interactions, items, **limits(untitled=0.04, others=0.5))
+    with pytest.raises(InputError, match=r"found 4\.2% .*\(price_out_of_range 1\).*splits\.max_quarantine_fraction"):
+        cleaned(tmp_path, interactions, items, **limits(untitled=0.5, others=0.04))
+
+
+def limits(*, untitled: float, others: float) -> dict[str, Any]:
+    validation = splits_config().validation.model_dump(mode="json")
+    return {"max_quarantine_fraction": others, "validation": {**validation, "max_untitled_fraction": untitled}}
 
 
 def test_a_share_at_the_limit_passes(tmp_path: Path) -> None:
