@@ -49,19 +49,34 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
     try:
         with pq.ParquetFile(path) as file:
             _check_columns(path, columns, file.schema_arrow.names)
+            _check_types(path, columns, file.schema_arrow)
             row = 1
             for batch in file.iter_batches(_BATCH_ROWS, columns=list(dict.fromkeys(columns))):
                 batch.validate(full=True)  # Polars takes the texts on trust
                 table = pl.DataFrame(pl.from_arrow(batch))
                 yield _numbered(table, row)
                 row += len(table)
-    except (pa.ArrowInvalid, OSError) as error:
-        step = "Write or copy the file again."
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        expected = "a whole Parquet file with texts in UTF-8 and types that Arrow knows"
         raise InputError(
-            path, found=str(error), expected="a whole Parquet file with texts in UTF-8", next_step=step
+            path, found=str(error), expected=expected, next_step="Write or copy the file again."
         ) from error
     if row == 1:
         raise _empty(path)
+
+
+def _check_types(path: Path, columns: Sequence[str], types: pa.Schema) -> None:
+    """Check that Polars has the types too; whether a column of texts, numbers or times is wanted is asked later."""
+    for name in columns:
+        kind = types.field(name).type
+        try:
+            known = not pa.types.is_decimal256(kind)  # which Polars panics at
+            pl.from_arrow(pa.array([], kind) if known else pa.array([]))
+        except (pl.exceptions.PolarsError, pa.ArrowNotImplementedError):
+            known = False
+        if not known:
+            found, step = f"{name}: a column of {kind}", "Write the column in another type."
+            raise InputError(path, found=found, expected=f"{name}: texts, numbers or times", next_step=step)
 
 
 def _read_csv(path: Path, columns: Sequence[str], config: CsvConfig) -> Iterator[pl.DataFrame]:

@@ -17,15 +17,22 @@ _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _LARGEST = 2**53  # seconds or milliseconds beyond it are in no calendar, and times 1000 still fit into 64 bits
 _ISO = r"^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?) ?(Z|[+-]\d\d:?\d\d)?)?$"
 _SHOWN_CHARACTERS = 120
+_TEXT = "text or whole numbers"
+_TEXT_TYPES = (pl.String, pl.Categorical, pl.Enum, pl.Null)  # Null: nothing but absent values
+_TIMES = "times with a date, or text such as 2024-05-31T12:00:00Z (time_unit: iso); for numbers: s, ms, us or ns"
 
 
-def as_text(table: pl.DataFrame, column: str | None, path: Path) -> pl.Series:
-    """Return a column as text without white space around it."""
+def as_text(table: pl.DataFrame, column: str | None, path: Path, *, expected: str = _TEXT) -> pl.Series:
+    """Return a column as text without white space around it.
+
+    Raises:
+        InputError: the column is of neither text nor whole numbers; `expected` is what to tell of it.
+    """
     if column is None:
         return pl.Series([None] * len(table), dtype=pl.String)
     values = table[column]
-    if values.dtype != pl.String and not values.dtype.is_integer():
-        _refuse_type(path, column, values.dtype, "text or whole numbers")
+    if not (values.dtype.is_integer() or values.dtype.base_type() in _TEXT_TYPES):
+        _refuse_type(path, column, values.dtype, expected)
     text = values.cast(pl.String).str.strip_chars()
     return text.set(text == "", None)
 
@@ -39,7 +46,7 @@ def as_number(table: pl.DataFrame, column: str | None, path: Path) -> pl.Series:
         numbers = values.cast(pl.Float64).fill_nan(None)
         text = numbers.cast(pl.String)
     else:
-        text = as_text(table, column, path)
+        text = as_text(table, column, path, expected="numbers, or text that is one")
         numbers = text.cast(pl.Float64, strict=False)
     numbers = numbers.set(~numbers.is_finite(), None)
     _check_all(text, numbers, table, column, path, expected="a number, with a point before the fraction, or nothing")
@@ -70,6 +77,8 @@ def as_milliseconds(table: pl.DataFrame, column: str, path: Path, unit: TimeUnit
     """
     values = table[column]
     if values.dtype.is_temporal():
+        if unit == "iso" and values.dtype.base_type() not in (pl.Datetime, pl.Date):
+            _refuse_type(path, column, values.dtype, _TIMES)
         if unit != "iso":
             _refuse_type(path, column, values.dtype, f"numbers that count {unit} (time_unit: {unit}); for times: iso")
         return values.cast(pl.Datetime("ms")).dt.epoch("ms")
@@ -77,7 +86,11 @@ def as_milliseconds(table: pl.DataFrame, column: str, path: Path, unit: TimeUnit
 
 
 def _from_count(table: pl.DataFrame, column: str, path: Path, unit: str) -> pl.Series:
-    text = as_text(table, column, path) if not table[column].dtype.is_float() else table[column].cast(pl.String)
+    whole_numbers = f"whole numbers that count {unit} (time_unit: {unit}), or text that is one"
+    if table[column].dtype.is_float():
+        text = table[column].cast(pl.String)
+    else:
+        text = as_text(table, column, path, expected=whole_numbers)
     whole = text.cast(pl.Int64, strict=False)
     fraction = text.cast(pl.Float64, strict=False) if unit == "s" or table[column].dtype.is_float() else None
     if fraction is not None:
@@ -93,7 +106,7 @@ def _from_count(table: pl.DataFrame, column: str, path: Path, unit: str) -> pl.S
 
 
 def _from_iso(table: pl.DataFrame, column: str, path: Path) -> pl.Series:
-    text = as_text(table, column, path)
+    text = as_text(table, column, path, expected=_TIMES)
     parts = text.to_frame("text").select(
         day=pl.col("text").str.extract(_ISO, 1),
         time=pl.col("text").str.extract(_ISO, 2).fill_null("00:00"),

@@ -1,4 +1,5 @@
 import gzip
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -109,6 +110,27 @@ def test_a_parquet_column_of_texts_in_a_wrong_encoding_is_refused(tmp_path: Path
     texts = pa.Array.from_buffers(pa.string(), 1, pa.array([b"caf\xe9"], pa.binary()).buffers())
     pq.write_table(pa.table({"a": texts, "b": texts}), tmp_path / "x.parquet")
     with pytest.raises(InputError, match=r"Invalid UTF8 sequence.*; expected a whole Parquet file with texts in UTF-8"):
+        list(read_table(tmp_path / "x.parquet", ("a", "b"), None))
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([Decimal(1)], pa.decimal256(60, 2)),
+        pa.array([1], pa.timestamp("ns", "Europe/Atlantis")),
+    ],
+)
+def test_a_parquet_column_of_a_type_that_nothing_here_knows_is_named(tmp_path: Path, column: pa.Array) -> None:
+    pq.write_table(pa.table({"a": column, "b": [1]}), tmp_path / "x.parquet")
+    with pytest.raises(InputError, match=r"x\.parquet: found a: a column of (decimal256|timestamp).*; expected a: tex"):
+        list(read_table(tmp_path / "x.parquet", ("a", "b"), None))
+    [table] = read_table(tmp_path / "x.parquet", ("b",), None)
+    assert table["b"].to_list() == [1]
+
+
+def test_a_parquet_file_with_whole_numbers_of_128_bits_is_refused(tmp_path: Path) -> None:
+    pl.DataFrame({"a": pl.Series([1], dtype=pl.Int128), "b": [1]}).write_parquet(tmp_path / "x.parquet")
+    with pytest.raises(InputError, match=r"64 bits not implemented; expected .* types that Arrow knows"):
         list(read_table(tmp_path / "x.parquet", ("a", "b"), None))
 
 
