@@ -4,6 +4,7 @@ Harper and Konstan 2015, "The MovieLens Datasets: History and Context". Times ar
 its category, all of them are its description. Movies get no average rating: that of all ratings would know later ones.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +22,8 @@ _RATINGS = {"csv": ("userId", "movieId", "rating", "timestamp"), "dat": ("UserID
 _MOVIES = {"csv": ("movieId", "title", "genres"), "dat": ("MovieID", "Title", "Genres")}
 _SEPARATOR = "::"
 _NO_GENRES = "(no genres listed)"
+_NO_LETTER = re.compile("[\udc80-\udcff]")  # how a byte that is not UTF-8 is decoded
+_LETTER = re.compile("[^\x00-\x7f\udc80-\udcff]")
 
 
 def read_ratings(path: Path) -> Iterator[pl.DataFrame]:
@@ -73,17 +76,37 @@ def _read(path: Path, names: Sequence[str]) -> Iterator[pl.DataFrame]:
     return read_table(path, names, _CSV) if path.suffix == ".csv" else _read_dat(path, names)
 
 
-def _text(content: bytes) -> str:
-    """Latin-1 is never valid UTF-8 by chance: an accented letter would have to be followed by certain signs."""
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
+def _encoding(path: Path) -> str:
+    """Return utf-8 or latin-1, of a whole file: one damaged byte does not make the lines around it latin-1.
+
+    Latin-1 is never valid UTF-8 by chance: an accented letter would have to be followed by certain signs.
+
+    Raises:
+        InputError: the file has letters of UTF-8, and bytes that are none.
+    """
+    has_letters, wrong = False, None
+    for block in read_blocks(path):
+        text = block.content.decode("utf-8", errors="surrogateescape")
+        has_letters = has_letters or _LETTER.search(text) is not None
+        if wrong is None and (found := _NO_LETTER.search(text)):
+            wrong = block.first_line + text.count("\n", 0, found.start()), ord(found[0]) - 0xDC00
+    if wrong is None or not has_letters:
+        return "utf-8" if wrong is None else "latin-1"
+    line, byte = wrong
+    raise InputError(
+        f"{path}, line {line}",
+        found=f"the byte 0x{byte:02x}, which is not UTF-8, in a file with letters of UTF-8",
+        expected="one encoding, UTF-8 or latin-1",
+        next_step="Mend the line, or unpack the published archive again.",
+    )
 
 
 def _read_dat(path: Path, names: Sequence[str]) -> Iterator[pl.DataFrame]:
+    encoding = "ascii"
     for block in read_blocks(path):
-        lines = pl.Series("line", _text(block.content).split("\n")[:-1], dtype=pl.String).str.strip_chars()
+        if encoding == "ascii" and not block.content.isascii():
+            encoding = _encoding(path)
+        lines = pl.Series("line", block.content.decode(encoding).split("\n")[:-1], dtype=pl.String).str.strip_chars()
         table = (
             lines.to_frame().with_row_index("row", offset=block.first_line).with_columns(pl.col("row").cast(pl.Int64))
         )

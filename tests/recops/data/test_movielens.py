@@ -47,6 +47,30 @@ def test_the_files_of_ml_10m_are_in_utf8(tmp_path: Path) -> None:
     assert items["title"].to_list() == ["Misérables, Les (1995)", "Toy Story (1995)"]
 
 
+LETTERS = "Misérables"
+
+
+@pytest.mark.parametrize("place", [0, 5, 99])
+def test_a_damaged_byte_does_not_make_the_lines_around_it_latin_1(
+    tmp_path: Path, place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recops.data.byte_blocks.BLOCK_BYTES", 64)
+    lines = [f"{number}::{LETTERS} {number}::Drama\n".encode() for number in range(1, 101)]
+    lines[place] = lines[place].replace(b"\xc3", b"")
+    folder = publish(tmp_path / "ml", {**DAT, "movies.dat": b"".join(lines)})
+    with pytest.raises(InputError, match=rf"movies\.dat, line {place + 1}: found the byte 0xa9, which is not UTF-8"):
+        run(folder)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_the_encoding_is_that_of_the_whole_file(tmp_path: Path, encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recops.data.byte_blocks.BLOCK_BYTES", 64)
+    titles = ["Plain"] * 20 + [LETTERS, "Plain"] * 20
+    lines = "".join(f"{number}::{title}::Drama\n" for number, title in enumerate(titles, start=1))
+    _, items = run(publish(tmp_path / "ml", {**DAT, "movies.dat": lines.encode(encoding)}))
+    assert items["title"].to_list() == titles
+
+
 @pytest.mark.parametrize("files", [DAT, CSV])
 def test_a_byte_order_mark_and_line_ends_of_any_kind_change_nothing(tmp_path: Path, files: dict[str, bytes]) -> None:
     unix = {name: content.replace(b"\r\n", b"\n") for name, content in files.items()}
