@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from recops.config.overrides import recipe_value
 from recops.config.recipe import Recipe
 from recops.config.section import RECIPE_NAME_PATTERN, NamedSection, Section, read_section
 from recops.config.validated_splits import DrawnNegatives
@@ -23,6 +24,7 @@ class Variant(Section):
 
     Attributes:
         changes: dotted key of the recipe -> value.
+        added: dotted key of the recipe -> what is added to the number that the recipe has there.
         without_tools: names that are left out of the recipe's `agent.tools`; one that is not there is no matter, for
             recipes differ, but one at least must be.
         since: the first stage that all this holds for; what lies before is as the recipe has it. Whatever is measured
@@ -33,6 +35,7 @@ class Variant(Section):
     """
 
     changes: dict[str, Any]
+    added: dict[str, int | float]
     without_tools: tuple[str, ...]
     since: StageName
     skips: tuple[Skippable, ...]
@@ -43,7 +46,9 @@ class Variant(Section):
     def _consistent(self) -> "Variant":
         if self.without_tools and "agent.tools" in self.changes:
             raise ValueError("without_tools: agent.tools is among the changes already")
-        if self.since != STAGE_NAMES[0] and not self.changes and not self.without_tools:
+        if twice := set(self.changes) & set(self.added):
+            raise ValueError(f"added: {', '.join(sorted(twice))} is among the changes already")
+        if self.since != STAGE_NAMES[0] and not (self.changes or self.added or self.without_tools):
             raise ValueError(f"since: nothing is changed that could hold from {self.since} on")
         if set(self.skips) & set(self.measured):
             raise ValueError("measured: a stage that is skipped")
@@ -55,16 +60,30 @@ class Variant(Section):
         """Return the changes of a recipe as a trial takes them.
 
         Raises:
-            InputError: none of the tools to leave out is there.
+            InputError: none of the tools to leave out is there, or a key that is added to is no number of the recipe.
         """
+        raised = {key: _number_of(recipe, key) + more for key, more in self.added.items()}
+        changes = {**self.changes, **raised}
         if not self.without_tools:
-            return Late(self.since, self.changes)
+            return Late(self.since, changes)
         left = [name for name in recipe.agent.tools if name not in self.without_tools]
         if len(left) == len(recipe.agent.tools):
             found = f"none of {', '.join(self.without_tools)} in agent.tools of {recipe.name}"
             step = "Name one that the recipe has, or drop the recipe from the study."
             raise InputError("without_tools", found=found, expected="one of its tools", next_step=step)
-        return Late(self.since, {**self.changes, "agent.tools": left})
+        return Late(self.since, {**changes, "agent.tools": left})
+
+
+def _number_of(recipe: Recipe, key: str) -> int | float:
+    """Return the number that a recipe has at a dotted key."""
+    try:
+        found = recipe_value(recipe, key)
+    except (KeyError, TypeError):
+        found = None
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        step = f"Name a number of {recipe.name}, as sft_checkpoint.steps; other values stand in `changes`."
+        raise InputError("added", found=f"{key}: {found!r}", expected="a number of the recipe", next_step=step)
+    return found
 
 
 class Group(Section):

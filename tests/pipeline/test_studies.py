@@ -16,7 +16,14 @@ from tests.pipeline.project import RECIPE, Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-AS_IT_IS: dict[str, Any] = {"changes": {}, "without_tools": [], "since": "raw_data", "skips": [], "rounds": 1}
+AS_IT_IS: dict[str, Any] = {
+    "changes": {},
+    "added": {},
+    "without_tools": [],
+    "since": "raw_data",
+    "skips": [],
+    "rounds": 1,
+}
 STUDY = {
     "name": "small",
     "description": "Two variants of a small recipe.",

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from recops.artifacts import read_json, write_json
 from recops.config.overrides import overridden
@@ -21,7 +22,14 @@ from recops.studies.sitting import wanted_cells
 from recops.studies.table import study_tables
 from recops.trials import Late
 
-AS_IT_IS: dict[str, Any] = {"changes": {}, "without_tools": [], "since": "raw_data", "skips": [], "rounds": 1}
+AS_IT_IS: dict[str, Any] = {
+    "changes": {},
+    "added": {},
+    "without_tools": [],
+    "since": "raw_data",
+    "skips": [],
+    "rounds": 1,
+}
 PLAN: dict[str, Any] = {
     "name": "small",
     "description": "What it is about.",
@@ -276,6 +284,25 @@ def test_tools_are_left_out_where_a_recipe_has_them() -> None:
     none = Variant.model_validate({**AS_IT_IS, "without_tools": ("search_catalog",), "measured": ["grpo_model"]})
     with pytest.raises(InputError, match=r"none of search_catalog in agent\.tools of embedded"):
         none.late(recipe)
+
+
+def test_a_control_takes_more_steps_than_each_recipe_has() -> None:
+    recipe = load_recipe(project_root() / "recipes" / "embedded.yaml")
+    longer = {**AS_IT_IS, "added": {"sft_checkpoint.steps": 100}, "measured": ["sft_checkpoint"]}
+    steps = Variant.model_validate(longer).late(recipe).overrides["sft_checkpoint.steps"]
+    assert steps == recipe.sft_checkpoint.steps + 100
+    with pytest.raises(ValidationError, match="is among the changes already"):
+        Variant.model_validate({**longer, "changes": {"sft_checkpoint.steps": 300}})
+
+
+@pytest.mark.parametrize(
+    "key", ["sft_checkpoint.stepz", "sft_checkpoint", "stepz", "agent.tools", "grpo_model.drop_negative_groups"]
+)
+def test_what_is_added_to_is_a_number_of_the_recipe(key: str) -> None:
+    recipe = load_recipe(project_root() / "recipes" / "embedded.yaml")
+    longer = Variant.model_validate({**AS_IT_IS, "added": {key: 1}, "measured": ["sft_checkpoint"]})
+    with pytest.raises(InputError, match=r"added.*found.*a number of the recipe"):
+        longer.late(recipe)
 
 
 def test_a_page_keeps_what_a_person_wrote(tmp_path: Path) -> None:
