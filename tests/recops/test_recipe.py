@@ -178,11 +178,15 @@ def test_the_published_recipes_pay_as_their_papers_do() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "first"),
-    [("embedded", ("get_user_profile",)), ("store", ("get_user_profile",)), ("electronics_small", ())],
+    ("name", "first", "more"),
+    [
+        ("embedded", ("get_user_profile",), ("rank_by_taken_together",)),
+        ("store", ("get_user_profile",), ("rank_by_taken_together",)),
+        ("electronics_small", (), ()),
+    ],
 )
 def test_the_recipes_of_the_results_keep_the_tools_that_their_policies_were_trained_with(
-    name: str, first: tuple[str, ...]
+    name: str, first: tuple[str, ...], more: tuple[str, ...]
 ) -> None:
     assert load_recipe(CHECKOUT / "recipes" / f"{name}.yaml").agent.tools == (
         *first,
@@ -191,6 +195,7 @@ def test_the_recipes_of_the_results_keep_the_tools_that_their_policies_were_trai
         "rank_by_next_item",
         "rank_by_similarity",
         "rank_by_popularity",
+        *more,
         "get_similar_users",
         "analyze_candidates",
     )
