@@ -23,7 +23,7 @@ from recops.errors import InputError
 from recops.gpu import nvidia_gpus, torch_is_for_cpu
 from recops.paths import Layout
 from recops.tracking import store_uri
-from recops.versioning import CODE_ROOT, run_dvc
+from recops.versioning import CODE_ROOT, remote_of, run_dvc
 
 MIN_FREE_DISK_BYTES = 5 * 10**9
 MIN_FREE_MEMORY_BYTES = 4 * 10**9
@@ -145,13 +145,11 @@ def _pids(content: object) -> set[int]:
 
 
 def _dvc_remote(root: Path) -> Iterator[Problem]:
-    try:
-        name = run_dvc(root, "remote", "default").strip()
-        # Not `dvc remote list`, which folds a long path over several lines.
-        url = Path(run_dvc(root, "config", f"remote.{name}.url").strip())
-    except InputError as error:
-        yield Problem("DVC remote", error.found, "Choose one: dvc remote default NAME")
+    remote = remote_of(root)
+    if remote is None:
+        yield Problem("DVC remote", "no default remote", "Choose one: dvc remote default NAME")
         return
+    url = Path(remote.url)
     if url.is_absolute() and not os.access(url if url.exists() else url.parent, os.W_OK):
         yield Problem(
             "DVC remote", f"{url} cannot be written", "Choose another: dvc remote modify --local local url PATH"

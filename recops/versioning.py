@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,24 @@ def run_dvc(root: Path, *arguments: str, wait_seconds: float = 120.0) -> str:
         if not busy or time.monotonic() > deadline:
             raise _dvc_error(arguments, result.stderr, busy=busy)
         time.sleep(_SECONDS_BETWEEN_TRIES)
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Where DVC keeps a project's artefacts beside its own cache."""
+
+    name: str
+    url: str
+
+
+def remote_of(root: Path) -> Remote | None:
+    """Return the remote that a project pulls from by default, None without one."""
+    name = run_dvc(root, "config", "core.remote").strip()
+    if not name:
+        return None
+    # Not `dvc remote list`, which folds a long path over several lines. Relative addresses come as absolute ones, so
+    # that they hold for a folder elsewhere too.
+    return Remote(name, run_dvc(root, "config", f"remote.{name}.url").strip())
 
 
 def show_dvc(root: Path, *arguments: str, next_step: str) -> None:

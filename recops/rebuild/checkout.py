@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +12,9 @@ from recops.errors import InputError
 from recops.paths import Layout
 from recops.rebuild.recorded import RecordedRun
 from recops.trials import stages_through
-from recops.versioning import DVC_LOCK, DVC_PARAMS, clone_at, project_environment, run_dvc
+from recops.versioning import DVC_LOCK, DVC_PARAMS, Remote, clone_at, project_environment, run_dvc
 
 _LOCAL_CONFIG = Path(".dvc") / "config.local"
-
-
-@dataclass(frozen=True)
-class Remote:
-    """Where DVC keeps a project's artefacts beside its own cache."""
-
-    name: str
-    url: str
-
-
-def remote_of(root: Path) -> Remote | None:
-    """Return the remote that a project pulls from by default, None without one."""
-    for line in run_dvc(root, "remote", "list").splitlines():
-        # Relative addresses are shown as absolute ones, so that they hold for a folder elsewhere too.
-        fields = line.removesuffix("(default)").split(maxsplit=1)
-        if line.rstrip().endswith("(default)"):
-            return Remote(fields[0], fields[1].strip())
-    return None
 
 
 def check_out(root: Path, run: RecordedRun, folder: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from recops.artifacts import verify
 from recops.paths import Layout
-from recops.rebuild.checkout import check_out, recorded_targets, remote_of, use_remote
+from recops.rebuild.checkout import check_out, recorded_targets, use_remote
 from recops.rebuild.recorded import RecordedRun, recorded_run
 from recops.runner import numbers_of
-from recops.versioning import show_dvc
+from recops.versioning import remote_of, show_dvc
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ from recops.errors import InputError
 from recops.stage import STAGE_NAMES, StageName
 from recops.versioning import (
     CODE_ROOT,
+    Remote,
     clone_at,
     code_files,
     code_sha256,
     git_commit,
     locked_stage,
     output_hash,
+    remote_of,
     run_dvc,
 )
 
@@ -136,3 +138,19 @@ def test_a_new_recipe_is_recorded_once_in_both_files(tmp_path: Path) -> None:
     assert not record_recipe(tmp_path, "tiny")
     assert recorded_recipes(tmp_path) == ["embedded", "tiny"]
     assert (tmp_path / "dvc.yaml").read_text(encoding="utf-8") == dvc_file_text(["embedded", "tiny"])
+
+
+def test_the_default_remote_is_found_however_long_its_address_is(tmp_path: Path) -> None:
+    root = tmp_path / "checkout"
+    (root / ".dvc").mkdir(parents=True)
+    subprocess.run(["git", "init", "--quiet", str(root)], check=True)
+    config = root / ".dvc" / "config"
+    config.write_text("[core]\n    analytics = false\n", encoding="utf-8")
+    assert remote_of(root) is None
+    longer = "a-folder-of-a-long-name/" * 8 + "artefacts"
+    config.write_text(
+        f"[core]\n    analytics = false\n    remote = shop\n['remote \"shop\"']\n    url = ../../{longer}\n"
+        "['remote \"other\"']\n    url = s3://bucket/folder\n",
+        encoding="utf-8",
+    )
+    assert remote_of(root) == Remote("shop", str(tmp_path / longer))

@@ -77,11 +77,13 @@ def test_no_system_is_above_the_oracle_and_the_known_kind_takes_nothing_away(uni
 
 
 @pytest.mark.slow
-def test_the_best_single_evidence_is_less_than_60_percent_of_the_way_to_the_oracle(uniform: Path) -> None:
+def test_of_the_single_evidence_only_who_was_taken_together_goes_60_percent_of_the_way_to_the_oracle(
+    uniform: Path,
+) -> None:
     learned = read_json(stage_io(uniform, "baselines").out / LEARNED)["slices"]["test"]
     singles = {name: groups["all"]["learned"] for name, groups in learned["systems"].items()}
     # Who was taken together goes 60 % alone (docs/simulated_store.md); on a store as small as this one further.
-    others = {"fusion", "lambdamart", "taken_together", *BOUNDS}
+    others = {"fusion", "lambdamart", "lambdamart_scores", "taken_together", *BOUNDS}
     assert max(value for name, value in singles.items() if name not in others) < 0.6
     assert singles["oracle"] == 1
     assert set(learned["num_samples"]) == {"all", *KINDS}
