@@ -30,9 +30,9 @@ from recops.train.advantages import group_advantages
 from recops.train.callbacks import connect, mean_of, record_arguments, resume_path, write_curve
 from recops.train.episode_traces import TraceCallback
 from recops.train.models import (
-    apply_lora,
     device_arguments,
     load_trainable,
+    make_trainable,
     micro_batches,
     num_trainable,
     save_policy,
@@ -119,7 +119,7 @@ def train_on_tasks(
         RuntimeError: nothing was trained, or a tool failed for a reason that is ours.
     """
     toolbox.evidence.prepare(sorted({task.sample.sample_id for task in tasks}))
-    model = apply_lora(policy.model, config.lora, sub_seed(seed, io.stage, "lora"))
+    model = make_trainable(policy.model, config.lora, sub_seed(seed, io.stage, "lora"))
     trainable, before = num_trainable(model), trainable_digest(model)
     resume = resume_path(io.checkpoints)
     with progress(f"Training {io.stage}", config.steps) as meter, interrupt.deferred():
