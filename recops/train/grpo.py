@@ -38,6 +38,7 @@ from recops.train.models import (
     save_policy,
     trainable_digest,
 )
+from recops.train.resumed_sampler import ResumedSampler
 from recops.train.tool_loops import OwnLoop, TrlLoop
 
 
@@ -192,6 +193,9 @@ def _trainer_class() -> Any:
             super().__init__(*args, **kwargs)
             self._rules = rules
             self.rows: list[dict[str, Any]] = []
+
+        def _get_train_sampler(self, dataset: Any = None) -> Any:
+            return ResumedSampler(super()._get_train_sampler(dataset), lambda: int(self.state.epoch or 0))
 
         def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
             self.rows = inputs
