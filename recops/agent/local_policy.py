@@ -16,10 +16,14 @@ from recops.tools.toolbox import Toolbox
 
 @dataclass(frozen=True)
 class LocalPolicy:
-    """Model and tokenizer of `transformers`, as a folder holds them or as a trainer is training them."""
+    """Model and tokenizer of `transformers`, as a folder holds them or as a trainer is training them.
+
+    `autocast` says whether the model computes in bfloat16 whatever its weights are, as a trainer makes it do.
+    """
 
     model: Any
     tokenizer: Any
+    autocast: bool = False
 
     @classmethod
     def load(cls, folder: Path) -> "LocalPolicy":

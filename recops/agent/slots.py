@@ -2,8 +2,10 @@
 
 from collections import deque
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from recops.agent.answer_constraint import AnswerConstraint
@@ -40,7 +42,9 @@ def play_in_slots(
     training = policy.model.training
     policy.model.eval()
     try:
-        _Loop(policy, players, chat, sampling.batch_size, sampler).run()
+        # One context for all tokens: it keeps the weights that it has converted.
+        with _autocast(policy.model.device, on=policy.autocast):
+            _Loop(policy, players, chat, sampling.batch_size, sampler).run()
     finally:
         policy.model.train(training)
     if sampling.times is not None:
@@ -94,7 +98,8 @@ class _Loop:
             if token in self._stop_ids or len(player.written) >= player.limit:
                 player.truncated = token not in self._stop_ids
                 ended.append(player)
-        end_turns(ended, self._chat)
+        with _autocast(logits.device, on=False):  # tools answer as they do everywhere
+            end_turns(ended, self._chat)
         for slot, player in zip(slots, players, strict=True):
             if player.done:
                 self._slots[slot] = None
@@ -121,6 +126,11 @@ class _Loop:
         player = self._slots[slot]
         assert player is not None
         return player
+
+
+def _autocast(device: torch.device, *, on: bool) -> AbstractContextManager[object]:
+    """Return a context in which passes compute in bfloat16, or in the format of the weights."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=on)
 
 
 def _common_prefix(prompts: Sequence[list[int]]) -> list[int]:

@@ -31,14 +31,15 @@ from recops.train.callbacks import connect, mean_of, record_arguments, resume_pa
 from recops.train.episode_log import INVALID
 from recops.train.episode_traces import TraceCallback
 from recops.train.models import (
-    apply_lora,
     device_arguments,
     load_trainable,
+    make_trainable,
     micro_batches,
     num_trainable,
     save_policy,
     trainable_digest,
 )
+from recops.train.resumed_sampler import ResumedSampler
 from recops.train.tool_loops import OwnLoop, TrlLoop
 
 
@@ -120,7 +121,7 @@ def train_on_tasks(
         RuntimeError: nothing was trained, or a tool failed for a reason that is ours.
     """
     toolbox.evidence.prepare(sorted({task.sample.sample_id for task in tasks}))
-    model = apply_lora(policy.model, config.lora, sub_seed(seed, io.stage, "lora"))
+    model = make_trainable(policy.model, config.lora, sub_seed(seed, io.stage, "lora"))
     trainable, before = num_trainable(model), trainable_digest(model)
     resume = resume_path(io.checkpoints)
     with progress(f"Training {io.stage}", config.steps) as meter, interrupt.deferred():
@@ -193,6 +194,9 @@ def _trainer_class() -> Any:
             super().__init__(*args, **kwargs)
             self._rules = rules
             self.rows: list[dict[str, Any]] = []
+
+        def _get_train_sampler(self, dataset: Any = None) -> Any:
+            return ResumedSampler(super()._get_train_sampler(dataset), lambda: int(self.state.epoch or 0))
 
         def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
             self.rows = inputs

@@ -113,5 +113,5 @@ def _arguments(
         seed=seed,
         dataloader_pin_memory=torch.cuda.is_available(),
         **record_arguments(checkpoint_steps),
-        **device_arguments(model),
+        **device_arguments(model.language_model),
     )

@@ -21,7 +21,7 @@ from recops.retrieval.sasrec import SasRec
 from recops.seeds import sub_seed
 from recops.stage_io import StageIO
 from recops.train.label_trainer import Collator, Loss, train_labels
-from recops.train.models import apply_lora, load_trainable, save_policy
+from recops.train.models import load_trainable, make_trainable, save_policy
 
 _MAX_VALID = 500
 
@@ -44,8 +44,8 @@ class BaselineRun:
         return LocalPolicy(model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer)
 
     def adapted(self, model: Any, name: str) -> Any:
-        """Return a language model with fresh adapters where the recipe asks for them."""
-        return apply_lora(model, self.config.lora, sub_seed(self.seed, name, "lora"))
+        """Return a language model ready to be trained, with fresh adapters where the recipe asks for them."""
+        return make_trainable(model, self.config.lora, sub_seed(self.seed, name, "lora"))
 
     def prompts(self, policy: LocalPolicy) -> LabelPrompts:
         """Return the prompts of a policy over the catalogue."""

@@ -5,6 +5,7 @@ training chat template, and a generation configuration that leaves nothing to a 
 """
 
 import hashlib
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ from recops.errors import InputError
 from recops.train.tokenizer import build_tokenizer
 
 __all__ = [
-    "apply_lora",
+    "autocast_of",
     "build_model",
     "build_tokenizer",
     "generation_config",
     "load_trainable",
+    "make_trainable",
     "num_trainable",
+    "round_to_stored",
     "save_policy",
+    "stored_dtype",
     "trainable_digest",
 ]
 
@@ -33,6 +37,7 @@ MICRO_BATCH, LARGE_MICRO_BATCH = 64, 8
 _LARGE_PARAMETERS = 10**8
 """From this size on passes are short and activations are recomputed in the backward pass, to save memory."""
 _MLP_RATIO = 3
+_STORED = "stored_dtype"
 
 
 def build_model(config: EmbeddedPolicyConfig, tokenizer: Any, seed: int) -> nn.Module:
@@ -119,13 +124,15 @@ def _incomplete(folder: Path, found: str) -> InputError:
     )
 
 
-def apply_lora(model: Any, config: LoraConfig | None, seed: int) -> Any:
-    """Return the model with fresh trainable adapters, or the model itself where `config` is None.
+def make_trainable(model: Any, config: LoraConfig | None, seed: int) -> Any:
+    """Return the model with fresh trainable adapters, or, where `config` is None, with all of its weights trainable.
 
-    The output layer gets none: TRL multiplies by its weight directly, past any adapter.
+    What trains is float32 whatever the model is stored in: in bfloat16 an update of 1e-6 is rounded away for all but
+    the smallest weights. A frozen model behind adapters stays as it is stored.
+    The output layer gets no adapter: TRL multiplies by its weight directly, past any adapter.
     """
     if config is None:
-        return model
+        return _with_masters(model)
     from peft import LoraConfig as PeftLoraConfig
     from peft import get_peft_model
 
@@ -142,6 +149,31 @@ def apply_lora(model: Any, config: LoraConfig | None, seed: int) -> Any:
         return get_peft_model(model, settings)
 
 
+def _with_masters(model: Any) -> Any:
+    if model.dtype == torch.bfloat16:
+        # Kept beside the weights, for a trainer's checkpoint writes the format of the masters into `model.config`.
+        setattr(model, _STORED, model.dtype)
+        model = model.float()
+    return model
+
+
+def stored_dtype(model: Any) -> torch.dtype:
+    """Return the number format that a model is saved in: its own, or the one that its float32 masters came from."""
+    dtype: torch.dtype = getattr(model, _STORED, model.dtype)
+    return dtype
+
+
+def round_to_stored(model: Any) -> Any:
+    """Return the model as the next stage will read it: float32 masters rounded once; others as they are."""
+    return model.to(stored_dtype(model)) if hasattr(model, _STORED) else model
+
+
+def autocast_of(model: Any) -> AbstractContextManager[object]:
+    """Return the context in which a trainer of this model computes: bfloat16 where it is stored in it, or nothing."""
+    half = stored_dtype(model) == torch.bfloat16
+    return torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=half)
+
+
 def micro_batches(model: nn.Module, batch_size: int) -> int:
     """Return over how many equal passes a step's batch is accumulated: the fewest that fit the model's size."""
     largest = MICRO_BATCH if _size(model) < _LARGE_PARAMETERS else LARGE_MICRO_BATCH
@@ -153,7 +185,7 @@ def micro_batches(model: nn.Module, batch_size: int) -> int:
 
 def device_arguments(model: Any) -> dict[str, Any]:
     """Return what a trainer must be told about number format and memory, where TRL's defaults do not fit a CPU."""
-    half = model.dtype == torch.bfloat16
+    half = stored_dtype(model) == torch.bfloat16
     return {
         "bf16": half,
         # Without a GPU, the arguments take bfloat16 only from who says that there is none.
@@ -210,7 +242,8 @@ def save_policy(model: Any, tokenizer: Any, folder: Path, *, max_new_tokens: int
     """Write model, tokenizer and generation configuration into `folder`.
 
     Adapters are written to `folder/adapter` and merged into the weights beside them: readers open one plain model.
-    Consumes the model: after the call its adapters are merged.
+    Weights are written in the format that the model was stored in. Consumes the model: after the call its adapters are
+    merged and its masters rounded.
     """
     from peft import PeftModel
 
@@ -218,6 +251,7 @@ def save_policy(model: Any, tokenizer: Any, folder: Path, *, max_new_tokens: int
         model.save_pretrained(str(folder / ADAPTER))
         _settle_adapter_config(folder / ADAPTER)
         model = model.merge_and_unload()
+    model = round_to_stored(model)
     model.generation_config = generation_config(tokenizer, max_new_tokens)
     model.config.use_cache = True
     model.save_pretrained(folder)

@@ -21,7 +21,7 @@ from recops.seeds import sub_seed
 from recops.train.label_lesson import LabelExample, LabelLesson, collate_examples, text_only
 from recops.train.label_loss import label_log_probabilities, label_loss, s_dpo_loss
 from recops.train.llm_baseline import BaselineRun, losses
-from recops.train.models import MICRO_BATCH, micro_batches, num_trainable
+from recops.train.models import MICRO_BATCH, autocast_of, micro_batches, num_trainable
 
 S_DPO, SFT = "s_dpo", "s_dpo_sft"
 Scored = tuple[LabelExample, Tensor]
@@ -103,7 +103,8 @@ def reference_scores(lesson: LabelLesson, reference: LabelModel, pad_id: int) ->
         for start in range(0, len(lesson), batch_size):
             examples = [lesson[number] for number in range(start, min(start + batch_size, len(lesson)))]
             batch = {name: part.to(device) for name, part in collate_examples(examples, pad_id).items()}
-            logits_BV = reference(batch["ids_BL"], batch["items_BL"], batch["lengths_B"])
+            with autocast_of(reference.language_model):  # as the policy is trained: both agree before the first step
+                logits_BV = reference(batch["ids_BL"], batch["items_BL"], batch["lengths_B"])
             scores += list(label_log_probabilities(logits_BV, compared_labels(batch)).cpu())
             meter.advance(len(examples))
     return scores

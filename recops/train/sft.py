@@ -26,11 +26,13 @@ from recops.stage_io import StageIO
 from recops.train.callbacks import connect, record_arguments, resume_path, write_curve
 from recops.train.conversations import IGNORED, encode_conversations, padded, supervised_losses
 from recops.train.models import (
-    apply_lora,
+    autocast_of,
     device_arguments,
     load_trainable,
+    make_trainable,
     micro_batches,
     num_trainable,
+    round_to_stored,
     save_policy,
     trainable_digest,
 )
@@ -69,13 +71,13 @@ def run_sft(io: StageIO, config: SftConfig, *, seed: int, agent: AgentConfig) ->
     _check_length(rows, policy.model.config.max_position_embeddings)
     num_held_out = min(_MAX_HELD_OUT, max(1, int(len(rows) * _HELD_OUT_FRACTION)))
     held_out, trained = rows[:num_held_out], rows[num_held_out:]
-    model = apply_lora(policy.model, config.lora, sub_seed(seed, io.stage, "lora"))
+    before = held_out_loss(policy.model, policy.tokenizer, held_out)
+    model = make_trainable(policy.model, config.lora, sub_seed(seed, io.stage, "lora"))
     trainable, digest = num_trainable(model), trainable_digest(model)
-    before = held_out_loss(model, policy.tokenizer, held_out)
     trainer = _trained(io, config, model, policy.tokenizer, trained, seed=seed)
     if trainable_digest(model) == digest:
         raise RuntimeError(f"{io.stage}: no weight changed in {config.steps} steps")
-    after = held_out_loss(model, policy.tokenizer, held_out)
+    after = held_out_loss(round_to_stored(model), policy.tokenizer, held_out)
     save_policy(model, policy.tokenizer, io.out, max_new_tokens=agent.max_completion_tokens)
     write_curve(trainer.state.log_history, io.out)
     return SftReport(
@@ -123,7 +125,8 @@ def held_out_loss(model: Any, tokenizer: Any, rows: Sequence[Row]) -> float:
         ids_BL = padded([ids for ids, _ in part], tokenizer.pad_token_id).to(model.device)
         labels_BL = padded([labels for _, labels in part], IGNORED).to(model.device)
         tokens = int((labels_BL[:, 1:] != IGNORED).sum())
-        total += float(model(input_ids=ids_BL, labels=labels_BL).loss) * tokens
+        with autocast_of(model):
+            total += float(model(input_ids=ids_BL, labels=labels_BL).loss) * tokens
         count += tokens
     return total / count
 
@@ -183,7 +186,9 @@ def _trainer_class() -> Any:
             if return_outputs or self.accelerator.num_processes > 1 or self.accelerator.device.type != "cpu":
                 return trl_loss(self, model, inputs, return_outputs, num_items_in_batch)
             policy = model.get_base_model() if hasattr(model, "get_base_model") else model
-            losses_T = supervised_losses(policy, inputs["input_ids"], inputs["labels"])
+            # Only the model's own `forward` is under autocast by itself, and it is passed by here.
+            with self.accelerator.autocast():
+                losses_T = supervised_losses(policy, inputs["input_ids"], inputs["labels"])
             return losses_T.sum() / (len(losses_T) if num_items_in_batch is None else num_items_in_batch)
 
     return SupervisedTokensTrainer

@@ -83,7 +83,7 @@ class OwnLoop:
         ]
         self.times = {}
         played = rollouts(
-            LocalPolicy(trainer.model, self._tokenizer),
+            LocalPolicy(trainer.model, self._tokenizer, autocast=trainer.args.bf16),
             tasks,
             self._toolbox,
             self._agent,

@@ -5,7 +5,7 @@ import torch
 
 from recops.agent.local_policy import LocalPolicy
 from recops.errors import InputError
-from recops.train.models import apply_lora, load_trainable, num_trainable, save_policy, trainable_digest
+from recops.train.models import load_trainable, make_trainable, num_trainable, save_policy, trainable_digest
 from tests.recops.train.small import LORA
 
 IDS = torch.arange(1, 13).view(2, 6)
@@ -38,7 +38,7 @@ def test_the_generation_configuration_leaves_nothing_to_the_model(policy: LocalP
 
 def test_adapters_are_merged_into_what_readers_open(policy: LocalPolicy, tmp_path: Path) -> None:
     plain = _logits(policy.model)
-    model = apply_lora(policy.model, LORA, seed=1)
+    model = make_trainable(policy.model, LORA, seed=1)
     assert 0 < num_trainable(model) < sum(parameter.numel() for parameter in model.parameters()) / 2
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -53,7 +53,7 @@ def test_adapters_are_merged_into_what_readers_open(policy: LocalPolicy, tmp_pat
 
 
 def test_an_adapter_opened_for_inference_is_refused(policy: LocalPolicy) -> None:
-    model = apply_lora(policy.model, LORA, seed=1)
+    model = make_trainable(policy.model, LORA, seed=1)
     for parameter in model.parameters():
         parameter.requires_grad = False
     with pytest.raises(RuntimeError, match="no trainable parameter"):
