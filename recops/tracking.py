@@ -38,6 +38,9 @@ class Tracker(Protocol):
     def log_traces(self, traces: Sequence[Trace]) -> None:
         """Record played episodes, step by step."""
 
+    def log_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows of equal columns to the run's table of a name that ends in `.json`."""
+
 
 class MlflowTracker:
     """Writes to one MLflow run."""
@@ -72,6 +75,11 @@ class MlflowTracker:
         """Record played episodes in the experiment of the run, linked to it."""
         experiment_id = self._client.get_run(self._run_id).info.experiment_id
         write_traces(self._client.tracking_uri, experiment_id=experiment_id, run_id=self._run_id, traces=traces)
+
+    def log_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows to a table that MLflow's pages show as one; a run that is resumed goes on in its own."""
+        columns = {column: [row[column] for row in rows] for column in rows[0]}
+        self._client.log_table(self._run_id, data=columns, artifact_file=name)
 
 
 def store_uri(root: Path) -> str:

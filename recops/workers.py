@@ -59,6 +59,9 @@ class Unrecorded:
     def log_traces(self, traces: Sequence[Trace]) -> None:
         """Leave it to the first."""
 
+    def log_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Leave it to the first."""
+
 
 def call(stage: Stage, io: StageIO, recipe: Recipe) -> dict[str, Any]:
     """Run a stage's function, in this process or, where the machine is set up so and the stage can, by workers.

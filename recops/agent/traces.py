@@ -40,7 +40,7 @@ def episode_trace(
         started_ns=times[0].written.started_ns,
         ended_ns=_end(times[-1]),
         inputs={"messages": list(prompt)},
-        outputs={"answer": _last_text(episode), **told},
+        outputs={"answer": last_text(episode), **told},
         error=episode.answer.error,
         facts={
             "num_completion_tokens": episode.num_completion_tokens,
@@ -60,7 +60,7 @@ def episode_trace(
 def _steps(episode: Episode, prompt: Sequence[Message], times: Sequence[TurnTimes]) -> Iterator[Step]:
     """Each turn with the calls in it; what the next one reads grows by the turn and by what its calls were answered."""
     read, calls, turns = list(prompt), iter(episode.calls), iter(times)
-    for message in map(_as_chat, episode.messages):
+    for message in map(as_chat, episode.messages):
         if message["role"] == "assistant":
             turn = next(turns)
             yield _model_step({"messages": list(read)}, message, turn.written)
@@ -80,7 +80,7 @@ def _tool_step(call: Call, span: Span) -> Step:
     return Step(call.tool, "TOOL", span.started_ns, span.ended_ns, call.arguments, call.answer, error=error, facts={})
 
 
-def _as_chat(message: Mapping[str, Any]) -> Message:
+def as_chat(message: Mapping[str, Any]) -> Message:
     """A message in the form of the chat protocol, whose arguments are text: MLflow's pages draw those."""
     if not message.get("tool_calls"):
         return dict(message)
@@ -96,8 +96,9 @@ def _text(arguments: Any) -> str:
     return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 
-def _last_text(episode: Episode) -> str:
-    return str(episode.messages[-1].get("content") or "")
+def last_text(episode: Episode) -> str:
+    """Return what the last message says, nothing where there is none."""
+    return str(episode.messages[-1].get("content") or "") if episode.messages else ""
 
 
 def _end(turn: TurnTimes) -> int:

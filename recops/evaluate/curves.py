@@ -33,10 +33,12 @@ _EPISODES = {
     "Share of truncated episodes": "invalid_share/truncated",
     "Calls per episode": "calls",
     "Failed calls per episode": "failed_calls",
+    "Tokens per episode": "tokens",
     "Entropy": "entropy",
     "KL from the stage before": "kl",
     "Share of groups dropped": "groups/dropped",
     "Share of groups without variance": "groups/zero_variance",
+    "Learning rate": "learning_rate",
 }
 _LOSSES: dict[str, tuple[str, tuple[StageName, ...]]] = {
     "Supervised loss": ("loss", _SUPERVISED),

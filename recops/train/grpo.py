@@ -3,16 +3,12 @@
 TRL's GRPOTrainer trains; `recops.train.tool_loops` says who plays. The environment scores the episodes, with the code
 that evaluation and use call. Two rules are ours, both from AgenticRec and settings of the recipe: no division by the
 group's standard deviation, and a group whose rewards are all negative is dropped.
-Shapes: N episodes of a step, G episodes of a group, T tokens after the prompt.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from recops import interrupt
 from recops.agent.local_policy import LocalPolicy
@@ -26,10 +22,10 @@ from recops.records import Task
 from recops.seeds import sub_seed
 from recops.stage_io import StageIO
 from recops.tools.toolbox import Toolbox
-from recops.train.advantages import group_advantages
 from recops.train.callbacks import connect, mean_of, record_arguments, resume_path, write_curve
 from recops.train.episode_log import INVALID
 from recops.train.episode_traces import TraceCallback
+from recops.train.listwise_trainer import trainer_class
 from recops.train.models import (
     device_arguments,
     load_trainable,
@@ -39,7 +35,7 @@ from recops.train.models import (
     save_policy,
     trainable_digest,
 )
-from recops.train.resumed_sampler import ResumedSampler
+from recops.train.step_speed import SpeedCallback
 from recops.train.tool_loops import OwnLoop, TrlLoop
 
 
@@ -130,6 +126,7 @@ def train_on_tasks(
         )
         connect(trainer, io, meter, shown=("reward", "ndcg", INVALID, "calls"))
         [loop] = trainer.reward_funcs
+        trainer.add_callback(SpeedCallback(io, loop))
         trainer.add_callback(TraceCallback(io, loop, toolbox, agent, group_size=config.group_size))
         trainer.train(resume_from_checkpoint=resume)
     interrupt.stop_if_requested()
@@ -159,7 +156,7 @@ def build_trainer(
         loop = TrlLoop(toolbox, tokenizer, config, agent)
     else:
         loop = OwnLoop(toolbox, tokenizer, config, agent, sub_seed(seed, "rollout"))
-    return _trainer_class()(
+    return trainer_class()(
         model=model,
         reward_funcs=loop,
         args=_arguments(model, tokenizer, config, folder, seed=seed, agent=agent),
@@ -181,51 +178,6 @@ def dataset_rows(tasks: Sequence[Task], toolbox: Toolbox, agent: AgentConfig) ->
         }
         for task in tasks
     ]
-
-
-def _trainer_class() -> Any:
-    """Return the trainer's class; TRL takes ten seconds to import, so nothing here does before it is needed."""
-    from trl.trainer.grpo_trainer import GRPOTrainer
-
-    class ListwiseTrainer(GRPOTrainer):
-        """GRPOTrainer with the advantages of `recops.train.advantages`."""
-
-        def __init__(self, *args: Any, rules: GrpoConfig, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self._rules = rules
-            self.rows: list[dict[str, Any]] = []
-
-        def _get_train_sampler(self, dataset: Any = None) -> Any:
-            return ResumedSampler(super()._get_train_sampler(dataset), lambda: int(self.state.epoch or 0))
-
-        def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-            self.rows = inputs
-            output: dict[str, Any] = super()._generate_and_score_completions(inputs)
-            loop: Any = self.reward_funcs[0]
-            rewards = [episode.reward for episode in loop.episodes]
-            rewards_N = torch.tensor(rewards, device=output["advantages"].device)
-            advantages_N, kept_N = group_advantages(
-                rewards_N,
-                self._rules.group_size,
-                rule=self._rules.advantage,
-                drop_negative=self._rules.drop_negative_groups,
-            )
-            output["advantages"] = advantages_N
-            mask_NT = _learned_tokens(output, kept_N)
-            tokens: Any = self.accelerator.gather(mask_NT.sum())
-            output["num_items_in_batch"] = tokens.sum()
-            if self.beta != 0:
-                # An advantage of 0 does not keep a dropped group's tokens out of the KL term.
-                output["tool_mask"] = mask_NT
-            return output
-
-    return ListwiseTrainer
-
-
-def _learned_tokens(output: dict[str, Any], kept_N: Tensor) -> Tensor:
-    """Return the tokens that the loss is averaged over (N, T): those that the model wrote in groups that were kept."""
-    mask_NT: Tensor = output["completion_mask"] * output.get("tool_mask", 1)
-    return mask_NT * kept_N[:, None]
 
 
 def _arguments(model: Any, tokenizer: Any, config: GrpoConfig, folder: Path, *, seed: int, agent: AgentConfig) -> Any:

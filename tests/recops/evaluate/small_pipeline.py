@@ -83,6 +83,9 @@ class RecordingTracker:
     def log_traces(self, traces: Sequence[Trace]) -> None:
         self.traces += traces
 
+    def log_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        raise AssertionError("only trainings write tables")
+
 
 class NoTokenizer:
     """Of a policy that is not there: no control tokens, a token per letter."""

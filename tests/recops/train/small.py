@@ -1,6 +1,6 @@
 """What tests of training share: a tracker and inputs without a pipeline, small settings, weights as one vector."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,10 @@ class StubIO:
         self.layout = Layout(root, "small")
         self.out.mkdir(parents=True)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        self.tracker = self
+        self.tracker: Any = self
         self.logged: list[tuple[int | None, dict[str, float]]] = []
         self.traces: list[Trace] = []
+        self.tables: dict[str, list[Mapping[str, Any]]] = {}
         self._inputs = inputs or {}
 
     def input(self, upstream: str) -> Path:
@@ -53,6 +54,9 @@ class StubIO:
 
     def log_traces(self, traces: Sequence[Trace]) -> None:
         self.traces += traces
+
+    def log_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        self.tables.setdefault(name, []).extend(rows)
 
 
 def weights(model: nn.Module) -> Tensor:

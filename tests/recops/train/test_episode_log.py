@@ -14,6 +14,7 @@ from recops.tools.toolbox import Toolbox
 from recops.train.episode_log import episode_metrics
 from recops.train.grpo import train_on_tasks
 from recops.train.models import load_trainable
+from recops.train.step_speed import SPEED
 from tests.recops.agent.world import AGENT, all_tasks, play_script
 from tests.recops.train.scripted_loop import Played, follow
 from tests.recops.train.small import GRPO, StubIO
@@ -95,3 +96,18 @@ def test_what_did_not_happen_is_logged_as_zero_and_at_every_step(
     assert {name: after[name] for name in wanted} == pytest.approx(wanted)
     assert sum(value for name, value in after.items() if name.startswith("calls/")) == pytest.approx(after["calls"])
     assert all(curve(io)[name] == [1, 2] for name in everything)
+
+
+@pytest.mark.parametrize("loop", ["trl", "recops"])
+def test_the_speed_of_every_step_is_in_mlflow_and_in_no_artefact(
+    policy_folder: Path, toolbox: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str
+) -> None:
+    moments = iter([10.0, 14.0, 20.0, 20.5])
+    monkeypatch.setattr("recops.train.step_speed.perf_counter", lambda: next(moments))
+    io = StubIO(tmp_path, "grpo_model")
+    config = OWN.model_copy(update={"tool_loop": loop})
+    train(policy_folder, toolbox, io, config, all_tasks(toolbox))
+    written = [numbers["tokens"] * config.samples_per_step * config.group_size for numbers in steps(io)]
+    assert [numbers[SPEED] for numbers in steps(io)] == pytest.approx([written[0] / 4.0, written[1] / 0.5])
+    assert written[0] > 0
+    assert not any("second" in name or "time" in name for name in curve(io))

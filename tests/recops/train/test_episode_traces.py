@@ -3,13 +3,17 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from recops.agent.local_policy import LocalPolicy
+from recops.agent.rewards import TERMS
 from recops.agent.rollout import play
 from recops.tools.toolbox import Toolbox
 from recops.traces import Step, Trace
-from recops.train.episode_traces import best_and_worst, traced_steps
+from recops.tracked_run import tracked_run
+from recops.tracking import open_client, prepare_store
+from recops.train.episode_traces import TABLE, best_and_worst, traced_steps
 from recops.train.grpo import train_on_tasks
 from recops.train.models import load_trainable
 from tests.recops.agent.world import AGENT, all_tasks
@@ -89,3 +93,36 @@ def test_a_group_of_equal_rewards_has_one_example(policy_folder: Path, toolbox: 
     better, worse = (replace(episode, rewards={"ndcg": value}) for value in (0.5, -1.0))
     assert best_and_worst([episode, episode]) == [0]
     assert best_and_worst([replace(better, rewards={"ndcg": 0.2}), better, worse, better]) == [1, 2]
+
+
+@pytest.mark.parametrize("loop", ["trl", "recops"])
+def test_sampled_episodes_are_one_table_of_the_run_also_after_an_interruption(
+    policy_folder: Path, toolbox: Toolbox, tmp_path: Path, loop: str
+) -> None:
+    io, root = StoppedIO(tmp_path, "grpo_model"), tmp_path / "store"
+    with tracked_run(root, experiment="small", name="x", parameters={}, tags={}, resume=None) as tracker:
+        io.log_table = tracker.log_table  # type: ignore[method-assign]
+        with pytest.raises(ConnectionError):
+            train(policy_folder, toolbox, io, loop)
+        io.out.rmdir()
+        resumed = StubIO(tmp_path, "grpo_model")
+        resumed.tracker = tracker
+        train(policy_folder, toolbox, resumed, loop)
+    client, experiment_id = open_client(root), prepare_store(root, "small")
+    table = pd.read_json(client.download_artifacts(tracker.run_id, TABLE), orient="split")
+    assert TABLE in client.get_run(tracker.run_id).data.tags["mlflow.loggedArtifacts"], "what its pages draw as a table"
+    traces = client.search_traces(locations=[experiment_id], run_id=tracker.run_id, max_results=100)
+    played = {task.sample.sample_id for task in all_tasks(toolbox)}
+    assert table["step"].drop_duplicates().tolist() == [1, 2, 3]
+    assert (table.groupby("step").size() <= 2).all()
+    of_last = [trace for trace in traces if trace.info.tags["step"] == "3"]
+    assert len(of_last) == len(table[table["step"] == 3]), "beside the traces"
+    for row in table.to_dict("records"):
+        terms = [value for name, value in row.items() if name.startswith(TERMS)]
+        assert row["reward"] == pytest.approx(sum(terms))
+        assert len(terms) == 6
+        assert row["text"].startswith("[system]\n")
+        assert row["text"].count("\n-> ") == len(row["calls"].split(", ") if row["calls"] else [])
+        assert row["answer"].strip() in row["text"].rpartition("[assistant]")[2]
+        assert row["sample_id"] in played
+    assert any(row["calls"] and "[tool]\n" in row["text"] for row in table.to_dict("records"))
