@@ -1,12 +1,17 @@
 """The documentation: every link leads somewhere, and the site opens offline."""
 
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from recops.cli import app
 from tests.pipeline.project import CHECKOUT
 
 PAGES = sorted((CHECKOUT / "docs").rglob("*.md"))
@@ -74,3 +79,50 @@ def test_a_command_that_the_pages_name_exists() -> None:
         )
     }
     assert {(page, command) for page, command in named if command not in known} == set()
+
+
+STAND_FOR = {"STAGE": "raw_data", "JOB": "train_agent"}
+
+
+def split_page(page: Path) -> tuple[list[str], list[str]]:
+    """The lines of a page's blocks of code, without comments, and the code within its sentences."""
+    block = re.compile(r"^```[a-z]*\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
+    text = page.read_text(encoding="utf-8")
+    lines = [line for block in block.findall(text) for line in block.replace("\\\n", " ").splitlines()]
+    return [re.split(r"\s+#|[|>&]", line)[0] for line in lines], re.findall(r"`([^`\n]+)`", block.sub("", text))
+
+
+def resolved(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that words call, and those that it is given."""
+    command: Any = get_command(app)
+    while words and not words[0].startswith("-") and isinstance(command, TyperGroup):
+        assert words[0] in command.commands, f"no command {words[0]}"
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+def calls(texts: list[str]) -> list[list[str]]:
+    words = [shlex.split(text) for text in texts if re.match(r"recops [a-z-]", text)]
+    return [[STAND_FOR.get(word, word) for word in line[1:]] for line in words]
+
+
+@pytest.mark.parametrize("page", [CHECKOUT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_every_command_of_a_page_is_one_that_recops_takes(page: Path) -> None:
+    blocks, sentences = split_page(page)
+    for line in calls(blocks):
+        command, words = resolved(line)
+        if "--help" not in words:
+            command.make_context(command.name, words)
+    # A sentence names a command, and shows of it what it speaks of.
+    for line in calls(sentences):
+        command, words = resolved(line)
+        options = {name for one in command.params for name in one.opts} | {"--help"}
+        assert {word.partition("=")[0] for word in words if word.startswith("-")} <= options, line
+
+
+@pytest.mark.parametrize("page", [CHECKOUT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_every_target_of_make_that_a_page_names_is_there(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    blocks, sentences = split_page(page)
+    named = {found[1] for text in (*blocks, *sentences) for found in re.finditer(r"(?:^|&& )make ([a-z-]+)", text)}
+    assert named <= targets
