@@ -55,6 +55,20 @@ def test_a_partition_is_materialized_by_clicking_and_leads_to_its_mlflow_run(pag
     expect(run.get_by_text("num_interactions").first).to_be_visible()
 
 
+def test_the_report_is_opened_from_its_materialization(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dagster}/assets/evaluation_reports?view=partitions&partition={RECIPE}")
+    link = page.locator("a[href*='/artifacts/report.html']").first
+    expect(link).to_be_visible()
+    # It was made by a run at the terminal, for the port that MLflow has without a test.
+    origin, _, place = str(link.get_attribute("href")).partition("/#/")
+    assert origin == "http://127.0.0.1:5000"
+    page.goto(f"{servers.mlflow}/#/{place}")
+    report = page.frame_locator("iframe")
+    expect(report.get_by_role("heading", level=1)).to_contain_text(RECIPE)
+    report.get_by_label("Agent").first.select_option("grpo_model")
+    expect(report.locator("#filter-count")).to_have_text(re.compile(r"^\d+ episodes$"))
+
+
 def open_pipelines(page: Page) -> None:
     """Show the runs of the stages below each run of a pipeline."""
     pipelines = page.locator("[role=row]").filter(has_text="pipeline")
