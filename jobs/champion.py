@@ -2,13 +2,16 @@
 
 After a refresh that the schedule or `new_raw_data` asked for, `play_fresh_data` lets the champion play the newest test
 slice. `champion_drop` compares its NDCG@10 with that of its registration, and asks for training where it fell and
-`retrain` has not. Both are off until they are started.
+`retrain` has not. Both are off until they are started. `champion_moved`, which starts nothing, tells the catalog which
+version is champion.
 """
 
+import json
 from collections.abc import Iterator
 
 from dagster import (
     DagsterRunStatus,
+    DefaultSensorStatus,
     MetadataValue,
     OpExecutionContext,
     PipesSubprocessClient,
@@ -16,6 +19,7 @@ from dagster import (
     RunsFilter,
     RunStatusSensorContext,
     SensorEvaluationContext,
+    SensorResult,
     SkipReason,
     job,
     op,
@@ -23,6 +27,7 @@ from dagster import (
     sensor,
 )
 
+from assets.champion import new_champion
 from assets.children import RETRIES, run_child
 from assets.partitions import RECIPES
 from assets.pools import TRAINING_POOL
@@ -32,6 +37,7 @@ from recops.config.recipe import load_recipe
 from recops.dvc_file import recorded_recipes
 from recops.outdated import outdated_by_data
 from recops.paths import Layout, project_root
+from recops.tracking import has_store, server_url
 
 PARTITION = "dagster/partition"
 ACTIVE = [
@@ -64,13 +70,13 @@ def measure_champion() -> None:
 )
 def play_fresh_data(context: RunStatusSensorContext) -> RunRequest | SkipReason:
     """After a refresh that the schedule or `new_raw_data` asked for: let the champion, if there is one, play."""
-    from recops.registry.model_registry import CHAMPION, ModelRegistry  # MLflow: some seconds, once per process
+    from recops.registry import model_registry  # MLflow: some seconds, once per process
 
     run = context.dagster_run
     recipe = run.tags[PARTITION]
     if RETRAIN not in run.tags:
         return SkipReason(f"{recipe}: the refresh {run.run_id[:8]} was started by a person.")
-    if ModelRegistry(project_root(), recipe).aliased(CHAMPION) is None:
+    if model_registry.ModelRegistry(project_root(), recipe).aliased(model_registry.CHAMPION) is None:
         return SkipReason(f"{recipe}: no champion.")
     return RunRequest(run_key=run.run_id, partition_key=recipe, tags={RETRAIN: run.tags[RETRAIN]})
 
@@ -109,3 +115,29 @@ def _look(context: SensorEvaluationContext, recipe: str) -> RunRequest | str:
         asset_selection=TRAINED,
         tags={RETRAIN: "champion_drop", "recops/why": told},
     )
+
+
+@sensor(
+    minimum_interval_seconds=300,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Tells the catalog of a version that has become champion, whoever made it that.",
+)
+def champion_moved(context: SensorEvaluationContext) -> SensorResult | SkipReason:
+    """Report a materialization of `champion` for each recipe whose alias points to another version than it did."""
+    from recops.registry import model_registry
+
+    root, known = project_root(), json.loads(context.cursor or "{}")
+    if not has_store(root):
+        return SkipReason("no run was recorded yet.")
+    now = {recipe: model_registry.ModelRegistry(root, recipe) for recipe in recorded_recipes(root)}
+    champions = {recipe: one for recipe, registry in now.items() if (one := registry.aliased(model_registry.CHAMPION))}
+    moved = {recipe: one for recipe, one in champions.items() if known.get(recipe) != one.number}
+    if not moved:
+        told = [f"{recipe}: version {one.number}, as before" for recipe, one in champions.items()]
+        return SkipReason("; ".join(told) or "no recipe has a champion.")
+    events = [
+        new_champion(recipe, one.number, one.tags, f"{server_url()}/#/models/{recipe}/versions/{one.number}")
+        for recipe, one in moved.items()
+    ]
+    cursor = json.dumps({recipe: one.number for recipe, one in champions.items()})
+    return SensorResult(asset_events=events, cursor=cursor)

@@ -3,6 +3,7 @@
 from dagster import Definitions, PipesSubprocessClient, load_assets_from_modules, multiprocess_executor
 
 from assets import checks, data, evaluation, policy, retrieval
+from assets.champion import CHAMPION
 from assets.messages import WholeLineReader
 from jobs import alerts, champion, retraining
 from jobs.ablations import ablations
@@ -14,7 +15,7 @@ SECONDS_TO_CHECKPOINT = 120.0
 PIPES = PipesSubprocessClient(message_reader=WholeLineReader(), termination_timeout_seconds=SECONDS_TO_CHECKPOINT)
 
 defs = Definitions(
-    assets=load_assets_from_modules([data, retrieval, policy, evaluation]),
+    assets=[*load_assets_from_modules([data, retrieval, policy, evaluation]), CHAMPION],
     asset_checks=[
         checks.check_splits,
         checks.check_warnings,
@@ -30,6 +31,7 @@ defs = Definitions(
         retraining.retrain,
         champion.play_fresh_data,
         champion.champion_drop,
+        champion.champion_moved,
         alerts.failed_runs,
     ],
     resources={"pipes": PIPES},

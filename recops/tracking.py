@@ -87,6 +87,11 @@ def store_uri(root: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / MLFLOW_DATABASE}"
 
 
+def has_store(root: Path) -> bool:
+    """Whether anything may be recorded: opening the project's own store where there is none would make one."""
+    return bool(os.environ.get("MLFLOW_TRACKING_URI")) or (root / MLFLOW_DATABASE).is_file()
+
+
 def open_client(root: Path) -> Any:
     """Return an MLflow client. MLflow is imported here, for that takes seconds and most callers do not need it."""
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
@@ -194,7 +199,7 @@ def run_files(root: Path, run_id: str) -> Path:
 
 def run_metrics(root: Path, experiment: str, *, stage: str, fingerprint: str) -> dict[str, float]:
     """Return the metrics of the newest finished run that made an artefact, none where the store does not know it."""
-    if not os.environ.get("MLFLOW_TRACKING_URI") and not (root / MLFLOW_DATABASE).is_file():
+    if not has_store(root):
         return {}
     run = newest_run(root, experiment, _made(stage, fingerprint))
     return dict(run.data.metrics) if run else {}

@@ -14,7 +14,7 @@ from tests.pipeline.project import RECIPE
 
 pytestmark = pytest.mark.timeout(1800)
 
-GROUPS = ("data", "retrieval", "policy", "evaluation")
+GROUPS = ("data", "retrieval", "policy", "evaluation", "registry")
 MILLISECONDS_TO_RUN = 300_000
 """A run waits for the daemon, then for a process that loads the code location, then for the stage's."""
 
@@ -32,7 +32,7 @@ def test_the_graph_shows_groups_and_assets(page: Page, servers: Servers) -> None
     for group in GROUPS:
         expect(page.get_by_text(group, exact=True).first).to_be_visible()
     page.keyboard.press("Alt+e")  # opens every group
-    for stage in STAGE_NAMES:
+    for stage in (*STAGE_NAMES, "champion"):
         expect(page.locator("svg").get_by_text(stage, exact=True).first).to_be_visible()
 
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from dagster import (
     AssetKey,
+    AssetMaterialization,
     DagsterEvent,
     DagsterEventType,
     DagsterInstance,
@@ -54,6 +55,11 @@ def instance() -> Iterator[DagsterInstance]:
 def tick(instance: DagsterInstance) -> SensorExecutionData:
     context = build_sensor_context(instance=instance, definitions=defs, sensor_name="champion_drop")
     return defs.resolve_sensor_def("champion_drop").evaluate_tick(context)
+
+
+def tick_of_moved(instance: DagsterInstance, cursor: str | None) -> SensorExecutionData:
+    context = build_sensor_context(instance=instance, definitions=defs, sensor_name="champion_moved", cursor=cursor)
+    return defs.resolve_sensor_def("champion_moved").evaluate_tick(context)
 
 
 def crown(root: Path, score: float) -> int:
@@ -153,3 +159,25 @@ def after_refresh(instance: DagsterInstance, tags: dict[str, str]) -> RunRequest
     answer = play_fresh_data(context)
     assert isinstance(answer, RunRequest | SkipReason)
     return answer
+
+
+def test_the_catalog_is_told_of_every_version_that_becomes_champion_once(root: Path, instance: DagsterInstance) -> None:
+    assert "no run was recorded yet" in str(tick_of_moved(instance, None).skip_message)
+    assert not (root / "mlflow.db").exists()
+    client = open_client(root)
+    client.create_registered_model("another")
+    assert "no recipe has a champion" in str(tick_of_moved(instance, None).skip_message)
+    cursor: str | None = None
+    for version, score in ((1, 0.5), (2, 0.6), (1, 0.5)):  # the last one is rolled back to
+        if version > len(client.search_model_versions(f"name = '{RECIPE}'")):
+            crown(root, score)
+        client.set_registered_model_alias(RECIPE, CHAMPION, str(version))
+        told = tick_of_moved(instance, cursor)
+        [event] = told.asset_events
+        assert isinstance(event, AssetMaterialization)
+        assert (event.asset_key, event.partition) == (AssetKey("champion"), RECIPE)
+        assert event.metadata["version"].value == version
+        assert event.metadata[SCORE].value == score
+        assert str(event.metadata["mlflow_version"].value).endswith(f"/#/models/{RECIPE}/versions/{version}")
+        cursor = told.cursor
+        assert f"version {version}, as before" in str(tick_of_moved(instance, cursor).skip_message)

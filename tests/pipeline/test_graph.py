@@ -40,6 +40,12 @@ def test_dagster_has_the_stages_and_edges_of_the_table() -> None:
     assert edges == EDGES
 
 
+def test_the_champion_is_an_asset_that_no_run_makes() -> None:
+    champion = defs.resolve_asset_graph().get(AssetKey("champion"))
+    assert not champion.is_executable
+    assert {key.to_user_string() for key in champion.parent_keys} == {"ppr_model", "evaluation_reports"}
+
+
 def test_dvc_has_the_stages_and_edges_of_the_table() -> None:
     stages = dvc_file()["stages"]
     written = {stage["outs"][0]: name for name, stage in stages.items()}
@@ -156,21 +162,26 @@ def test_the_launchpad_offers_every_recipe_stage_and_study() -> None:
     assert [one.name for one in StudyName] == sorted(path.stem for path in (CHECKOUT / "studies").glob("*.yaml"))
 
 
-def test_data_and_the_final_model_have_a_time_after_which_they_are_stale() -> None:
+def test_data_the_final_model_and_the_champion_have_a_time_after_which_they_are_stale() -> None:
     graph = defs.resolve_asset_graph()
-    policies = {name: graph.get(AssetKey(name)).freshness_policy for name in STAGE_NAMES}
+    policies = {name: graph.get(AssetKey(name)).freshness_policy for name in (*STAGE_NAMES, "champion")}
     days = {
         name: (policy.warn_window.to_timedelta().days, policy.fail_window.to_timedelta().days)
         for name, policy in policies.items()
         if isinstance(policy, TimeWindowFreshnessPolicy) and policy.warn_window
     }
-    assert days == {"raw_data": (8, 15), "validated_splits": (8, 15), "ppr_model": (29, 57)}
+    assert days == {"raw_data": (8, 15), "validated_splits": (8, 15), "ppr_model": (29, 57), "champion": (29, 57)}
 
 
 def test_what_listens_by_itself_is_only_what_starts_nothing_unasked() -> None:
     states = {one.name: one.default_status.value for one in defs.sensors or ()}
-    assert {name for name, state in states.items() if state == "RUNNING"} == {"retrain", "failed_runs"}
-    assert states.keys() == {"new_raw_data", "retrain", "play_fresh_data", "champion_drop", "failed_runs"}
+    assert {name for name, state in states.items() if state == "RUNNING"} == {
+        "retrain",
+        "failed_runs",
+        "champion_moved",
+    }
+    others = {"new_raw_data", "play_fresh_data", "champion_drop"}
+    assert states.keys() == {"retrain", "failed_runs", "champion_moved"} | others
     assert defs.resolve_schedule_def("weekly_retraining").default_status.value == "STOPPED"
 
 
