@@ -170,13 +170,6 @@ def test_a_reward_by_name_has_the_weights_of_its_paper() -> None:
         reward_of("generous")
 
 
-def test_the_published_recipes_pay_as_their_papers_do() -> None:
-    files = sorted((CHECKOUT / "recipes").glob("agenticrec_*.yaml"))
-    assert len(files) == 4
-    assert all(load_recipe(file).agent.reward == reward_of("agenticrec") for file in files)
-    assert load_recipe(CHECKOUT / "recipes" / "recthinker_ml1m.yaml").agent.reward == reward_of("recthinker")
-
-
 @pytest.mark.parametrize(
     ("name", "first", "more"),
     [
