@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from recops.cli import app
+from recops.readme import with_results
 from tests.pipeline.project import CHECKOUT
 
 PAGES = sorted((CHECKOUT / "docs").rglob("*.md"))
@@ -49,6 +50,17 @@ def test_every_page_has_a_way_to_it() -> None:
         if link.endswith(".md") or ".md#" in link
     }
     assert set(PAGES) - linked - {CHECKOUT / "docs" / "index.md"} == set()
+
+
+def test_the_numbers_in_the_readme_are_those_of_the_results() -> None:
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    assert with_results(text, CHECKOUT) == text, "run: recops readme"
+    assert text.count("<!-- method: ") == 4
+    results = text.partition("\n## Results\n")[2].partition("\n## ")[0]
+    said = set(re.findall(r"-?\.\d{3} \[-?\.\d{3,4}, -?\.\d{3,4}\]", results))
+    page = (CHECKOUT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert len(said) > 50
+    assert {one for one in said if one not in page} == set()
 
 
 def test_the_site_is_built_strictly_and_asks_for_nothing_from_outside(tmp_path: Path) -> None:
