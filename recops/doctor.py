@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import yaml
@@ -158,7 +159,7 @@ def _dvc_remote(root: Path) -> Iterator[Problem]:
 
 def _stores(root: Path) -> Iterator[Problem]:
     uri = store_uri(root)
-    if uri.startswith(("file:", "/", "./")):
+    if urlsplit(uri).scheme in ("", "file"):
         yield Problem("MLflow store", f"{uri}, a file store, which MLflow 3 refuses", "Unset MLFLOW_TRACKING_URI.")
     if not (dagster_home() / "dagster.yaml").is_file():
         fix = "Unset DAGSTER_HOME, or copy dagster.yaml there."
@@ -213,9 +214,11 @@ def _machine(root: Path) -> Iterator[Problem]:
     if memory < MIN_FREE_MEMORY_BYTES:
         yield Problem("memory", f"{memory / 1e9:.1f} GB available", "Stop other programs: a run needs 4 GB.")
     for server, (port, path) in SERVERS.items():
+        fix = f"Stop what listens there, or run: make ui {server.upper()}_PORT=..."
         if _taken_by_another(port, path):
-            fix = f"Stop what listens there, or run: make ui {server.upper()}_PORT=..."
             yield Problem(f"port {port}", f"in use, and {server} wants it", fix)
+        elif (folder := _folder_of_listener(port)) not in (None, root.resolve()):
+            yield Problem(f"port {port}", f"{server} of another checkout, {folder}", fix)
 
 
 def _taken_by_another(port: int, path: str) -> bool:
@@ -230,3 +233,15 @@ def _taken_by_another(port: int, path: str) -> bool:
         return True
     finally:
         connection.close()
+
+
+def _folder_of_listener(port: int) -> Path | None:
+    """The folder in which the process that listens was started, as `make ui` starts its own in the checkout.
+
+    None where nobody listens, or where the process is another user's.
+    """
+    for one in psutil.net_connections(kind="tcp"):
+        if one.status == psutil.CONN_LISTEN and one.laddr.port == port and one.pid:
+            with contextlib.suppress(psutil.Error):
+                return Path(psutil.Process(one.pid).cwd())
+    return None

@@ -98,7 +98,7 @@ def test_a_dagster_home_without_settings_is_named(root: Path, monkeypatch: pytes
     assert "no dagster.yaml" in one(doctor._stores(root), "Dagster instance").found
 
 
-@pytest.mark.parametrize("uri", ["file:mlruns", "./mlruns", "/somewhere/mlruns"])
+@pytest.mark.parametrize("uri", ["file:mlruns", "./mlruns", "../mlruns", "mlruns", "/somewhere/mlruns"])
 def test_a_file_store_is_named(root: Path, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     problem = one(doctor._stores(root), "MLflow store")
@@ -159,6 +159,8 @@ def test_a_port_is_named_where_another_server_has_it(root: Path, port: int, monk
     monkeypatch.setattr(doctor, "SERVERS", {"Dagster": (port, "/server_info")})
     assert "DAGSTER_PORT=" in one(doctor._machine(root), f"port {port}").fix
     monkeypatch.setattr(doctor, "SERVERS", {"MLflow": (port, "/health")})
+    assert str(Path.cwd()) in one(doctor._machine(root), f"port {port}").found, "of another checkout"
+    monkeypatch.chdir(root)
     assert list(doctor._machine(root)) == [], "our own server may be there"
 
 
