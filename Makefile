@@ -11,7 +11,7 @@ MLFLOW_PORT ?= 5000
 STUDY ?= method
 PYTEST_ARGS ?=
 TEST_WORKERS ?= logical
-PICTURES ?=
+PICTURES ?= $(CURDIR)/pictures
 
 BIN := $(CURDIR)/.venv/bin
 DVC := $(CURDIR)/.venv-dvc/bin/dvc
@@ -39,7 +39,7 @@ test: setup  ## Run the tests, TEST_WORKERS files at a time (default: one per co
 	@OMP_NUM_THREADS=1 python -m pytest --numprocesses $(TEST_WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
 		$(PYTEST_ARGS)
 
-test-browser: setup  ## The tests in a headless Chromium, against the real servers; PICTURES=FOLDER keeps what it saw
+test-browser: setup  ## The tests in a headless Chromium, against the real servers; what they saw lies in pictures/
 	@RECOPS_BROWSER_PICTURES=$(PICTURES) python -m pytest $(PYTEST_ARGS) tests/browser
 
 check: setup  ## Ruff, mypy (strict), import-linter, Dagster's check of its definitions, MkDocs (strict)
