@@ -11,6 +11,7 @@ from recops import runner
 from recops.agent.own_rewards import own_terms, source_sha256
 from recops.agent.prompts import render_answer
 from recops.config.agent import AgentConfig
+from recops.config.recipe import load_recipe
 from recops.errors import InputError
 from recops.paths import Layout
 from recops.records import Episode, Task, label
@@ -186,3 +187,33 @@ def test_the_example_pays_for_margin(
     cheapest = render_answer([label(place) for place in (0, 1, 2, 3)])
     assert play(toolbox, task, cheapest, agent).rewards["own/margin_gain"] == pytest.approx(0.3 / 1.2)
     assert isinstance(sys.modules["shop_rewards"], ModuleType)
+
+
+EXAMPLE = CHECKOUT / "examples" / "shop_rewards" / "shop_rewards.yaml"
+
+
+def test_the_recipe_of_the_example_is_the_default_one_with_terms_of_the_shop() -> None:
+    default = load_recipe(CHECKOUT / "recipes" / "embedded.yaml")
+    ours = load_recipe(EXAMPLE)
+    reward = default.agent.reward.model_copy(update={"own": {"price_gain": 0.2, "variety": 0.05}})
+    changes = {"name": ours.name, "description": ours.description, "agent": changed(default.agent, reward=reward)}
+    assert ours == default.model_copy(update=changes)
+
+
+def test_the_recipe_of_the_example_pays_for_price_and_variety(
+    installed: Path, toolbox: Toolbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(installed))
+    own_terms.cache_clear()
+    agent = changed(AGENT, reward=load_recipe(EXAMPLE).agent.reward)
+    task = all_tasks(toolbox)[0]
+    assert task.candidates == (2, 7, 22, 13, 19, 25)  # the price is the number; 2 and 22 are of two categories
+    assert task.sample.target == 22
+    episode = play(toolbox, task, render_answer(["D", "C", "A", "B"]), agent)
+    assert episode.rewards["ndcg"] == pytest.approx(0.63093)  # second place: 1 / log2(3)
+    assert episode.rewards["own/price_gain"] == pytest.approx(0.2 * 0.63093 * 22 / 25, abs=1e-5)
+    assert episode.rewards["own/variety"] == pytest.approx(0.05 * 2 / 3)
+    assert episode.reward == pytest.approx(0.77530, abs=1e-5)
+    absent = play(toolbox, task, render_answer(["A", "B", "D", "E"]), agent)
+    assert absent.rewards["own/price_gain"] == 0.0
+    assert absent.reward == pytest.approx(-0.5 + 0.05 * 2 / 3)
