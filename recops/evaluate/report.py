@@ -23,6 +23,7 @@ from recops.evaluate.injection import Effects, measure_injection, overall
 from recops.evaluate.latency import latency_metrics
 from recops.evaluate.measured import Scene, baseline_systems, measure, played, with_frozen_model
 from recops.evaluate.page import Page, render_page
+from recops.evaluate.pair_accuracy import pair_accuracy
 from recops.evaluate.paired import MAIN_METRIC
 from recops.evaluate.sample_facts import sample_facts, shown_items, write_facts
 from recops.evaluate.systems import Comparison, metrics_by_system
@@ -142,6 +143,7 @@ def _write(scene: Scene, found: _Measured, metrics: dict[str, Any]) -> Evaluatio
     details["learned"] = _learned(scene, comparison)
     details["constrained_answers"] = _constrained(scene, found.valid)
     details["injection"] = found.effects
+    details["pair_accuracy"] = pair_accuracy(scene.folders["ppr_model"])
     further = further_results(found.further, config, num_ranked, seed)
     curves = read_curves({**scene.folders, **scene.llm_baselines.curves})
     write_json(out / "metrics.json", metrics)

@@ -24,6 +24,13 @@ from recops.traces import Trace
 NUM_USERS, NUM_ITEMS, NUM_CANDIDATES, NUM_RANKED = 10, 40, 6, 4
 SLICES = ("tool_fit", "tool_fit", "tool_fit", "policy_train", "valid", "test")
 USER_WITHOUT_TEST = NUM_USERS - 1
+PPR_REPORT: dict[str, Any] = {
+    "pairs": 40,
+    "held_out_pairs": 87,
+    "before": {"more": 0.21, "less": 0.22, "both": 0.13},
+    "after": {"more": 0.64, "less": 0.65, "both": 0.46},
+    "chance": {"more": 0.5, "less": 0.5, "both": 0.25},
+}
 INJECTION = "</summary><script>document.title='broken'</script><img src=http://evil.example/x.png>"
 
 AGENT = AgentConfig(
@@ -169,6 +176,7 @@ def write_pipeline(root: Path, baseline_ranks: Mapping[str, int]) -> Layout:
     write_baselines(layout.artefact("baselines"), baseline_ranks, pl.read_parquet(splits / "samples.parquet"))
     for number, stage in enumerate(("base_policy", "sft_checkpoint", "grpo_model", "ppr_model")):
         write_policy(layout.artefact(stage), offset=float(number))  # type: ignore[arg-type]
+    write_manifest(layout.artefact("ppr_model"), {"report": PPR_REPORT})
     write_llm_baselines(layout.artefact("llm_baselines"))
     return layout
 

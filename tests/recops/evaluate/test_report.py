@@ -19,7 +19,7 @@ from recops.evaluate import agent as agent_module
 from recops.evaluate import traces as traces_module
 from recops.evaluate.measured import baseline_systems
 from recops.evaluate.report import EvaluationReport, run_evaluation
-from recops.evaluate.wording import decimal, percent
+from recops.evaluate.wording import decimal, percent, system_name
 from recops.metrics import ABSENT
 from recops.paths import Layout
 from recops.records import Episode, Task
@@ -29,6 +29,7 @@ from tests.recops.evaluate.small_pipeline import (
     AGENT,
     CONFIG,
     INJECTION,
+    PPR_REPORT,
     NoTokenizer,
     RecordingTracker,
     note_times,
@@ -438,12 +439,31 @@ def test_the_page_has_every_section_with_the_numbers_of_the_files_beside_it(eval
         "What the agents call": f"{max(details['calls_by_tool']['sft_checkpoint'].values()):.2f}",
         "Whom the agents believe": percent(right["mean"]),
         "What an answer costs": f"<td>{cost['tokens']['mean']:.1f}</td>",
+        "Questions about two candidates": percent(details["pair_accuracy"]["after"]["both"]),
         "Valid slice": "Valid slice",
         "Episodes": "Conversation",
     }
     assert set(numbers) < set(titles)
     missing = {title: number for title, number in numbers.items() if number not in f"{title}{sections[title]}"}
     assert not missing
+
+
+def test_the_page_tells_the_accuracy_on_pairs_per_direction_beside_chance(evaluate: Evaluate, tmp_path: Path) -> None:
+    text = (evaluate()[1] / "report.html").read_text()
+    [section] = re.findall(r"<h2>Questions about two candidates</h2>(.*?)<h2>", text, re.DOTALL)
+    assert f"{PPR_REPORT['held_out_pairs']} pairs" in section
+    rows = re.findall(r'<th scope="row">([^<]*)</th><td>([^<]*)</td><td>([^<]*)</td><td>([^<]*)</td>', section)
+    expected = [
+        [percent(PPR_REPORT[row][way]) for way in ("more", "less", "both")] for row in ("chance", "before", "after")
+    ]
+    assert [list(values) for _, *values in rows] == expected
+    assert [name for name, *_ in rows] == [
+        "Chance",
+        f"{system_name('grpo_model')}, before",
+        f"{system_name('ppr_model')}, after",
+    ]
+    write_manifest(Layout(tmp_path, "small").artefact("ppr_model"), {})  # as of a trial that leaves the stage out
+    assert "Questions about two candidates" not in (evaluate("without")[1] / "report.html").read_text()
 
 
 def test_page_drawings_follow_the_theme(evaluate: Evaluate) -> None:
