@@ -12,9 +12,9 @@ from recops.evaluate.statistics import Difference, Interval, bootstrap_intervals
 from recops.evaluate.wording import decimal, interval, p_value
 from recops.studies.pairs import Pair, tested_pairs
 from recops.studies.plan import Group, Study
-from recops.studies.rows import Row, of_other_commits
+from recops.studies.rows import AT_5, Row, of_other_commits
 
-_HEAD = ("", "NDCG@10", "HR@1", "difference in NDCG@10", "p (Holm)", "invalid", "calls", "minutes")
+_HEAD = ("", "NDCG@10", "HR@1", *AT_5.values(), "difference in NDCG@10", "p (Holm)", "invalid", "calls", "minutes")
 
 
 def grouped_table(study: Study, rows: Sequence[Row], users_N: NDArray[np.int64], *, seed: int) -> str:
@@ -57,6 +57,7 @@ def _cells(
     tested: Mapping[Pair, tuple[Difference, float]],
 ) -> list[str]:
     row, cells = there[name], [f"{decimal(one.mean)} {interval(one.low, one.high)}" for one in metrics]
+    cells += [decimal(row.at_5[metric]) for metric in AT_5]
     if (name, against) in tested:
         difference, p = tested[name, against]
         mean = f"{decimal(difference.mean)} {interval(difference.low, difference.high)}"

@@ -18,6 +18,8 @@ from recops.studies.cells import Measured, read_cell
 from recops.studies.plan import Study
 
 FACTS = {"invalid_answers": "invalid", "calls_per_episode": "calls", "copies_one_tool": "copies one tool"}
+AT_5 = {"hr@5": "HR@5", "ndcg@5": "NDCG@5"}
+"""What the papers' ablations tell beside HR@1, by name in `METRICS`."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Row:
     Attributes:
         values: NDCG@10 per seed and sample, shape (S, N).
         hits: HR@1, the same.
+        at_5: HR@5 and NDCG@5, means over seeds and samples.
         facts: means over seeds.
         minutes: of its cell, mean over seeds.
         commits: what made the cell of each seed.
@@ -35,6 +38,7 @@ class Row:
     name: str
     values: NDArray[np.float64]
     hits: NDArray[np.float64]
+    at_5: dict[str, float]
     facts: dict[str, float]
     minutes: float
     commits: tuple[str, ...]
@@ -94,6 +98,7 @@ def _row(name: str, seeds: Sequence[Measured]) -> Row:
         name,
         stacked(METRICS[MAIN_METRIC]),
         stacked(METRICS["hr@1"]),
+        {metric: float(stacked(METRICS[metric]).mean()) for metric in AT_5},
         {key: float(np.mean([one.facts[key] for one in seeds])) for key in shared},
         float(np.mean([one.minutes for one in seeds])),
         tuple(one.commit for one in seeds),

@@ -254,11 +254,24 @@ def test_groups_tell_each_row_and_its_difference(folder: Path) -> None:
     [title] = [line for line in table if "Longer or not" in line]
     rows = table[table.index(title) + 1 :]
     assert [row.split("|")[1].strip() for row in rows[:4]] == ["as it is", "longer", "frozen", "**Again**"]
-    assert "| longer | 1.000 [1.000, 1.000] | 1.000 [1.000, 1.000] | .217 [.217, .217] | p = .020 |" in rows[1]
+    assert (
+        "| longer | 1.000 [1.000, 1.000] | 1.000 [1.000, 1.000] | 1.000 | 1.000 | .217 [.217, .217] | p = .020 |"
+        in rows[1]
+    )
     assert rows[1].endswith("| .250 | 3.000 | 2.0 |")
-    assert rows[0].split("|")[4:6] == ["  ", "  "]
+    assert rows[0].split("|")[6:8] == ["  ", "  "]
     # The pair that stands in two groups is one of two that are tested, not one of three.
-    assert rows[5].split("|")[5] == rows[1].split("|")[5]
+    assert rows[5].split("|")[7] == rows[1].split("|")[7]
+
+
+def test_groups_tell_hr_and_ndcg_at_5_as_the_papers_do(folder: Path) -> None:
+    for seed in (7, 8):
+        write_cell(folder, f"longer.grpo_model.{seed}.json", {"grpo_model": [4, 5] * (NUM_SAMPLES // 2)})
+    table = study_tables(plan(pairs=[], groups=GROUPS), folder).splitlines()
+    [head] = {line for line in table if "HR@5" in line}
+    [row] = [dict(zip(head.split(" | "), line.split(" | "), strict=True)) for line in table if "| longer |" in line]
+    # Half of the targets are fifth, the others sixth: 1 / log2(6) = .387 for the former.
+    assert (row["HR@1"].strip()[:4], row["HR@5"], row["NDCG@5"]) == (".000", ".500", ".193")
 
 
 def test_a_row_without_a_cell_says_so(folder: Path) -> None:
