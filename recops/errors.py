@@ -1,4 +1,4 @@
-"""The error for input from outside."""
+"""The errors for what comes from outside."""
 
 
 class InputError(ValueError):
@@ -10,3 +10,7 @@ class InputError(ValueError):
         self.expected = expected
         self.next_step = next_step
         super().__init__(f"{where}: found {found}; expected {expected}. {next_step}")
+
+
+class UnavailableError(InputError):
+    """What was asked for is busy or out of reach: the same again may succeed a little later, so that Dagster tries."""

@@ -14,7 +14,7 @@ import grimp
 import yaml
 
 from recops.artifacts import content_sha256, file_sha256
-from recops.errors import InputError
+from recops.errors import InputError, UnavailableError
 from recops.stage import STAGES, StageName
 
 PACKAGE = "recops"
@@ -78,7 +78,8 @@ def run_dvc(root: Path, *arguments: str, wait_seconds: float = 120.0) -> str:
     """Run a DVC command in `root` and return what it printed; wait while another DVC command holds the lock.
 
     Raises:
-        InputError: DVC is not installed, is still busy after `wait_seconds`, or fails.
+        InputError: DVC is not installed, or fails.
+        UnavailableError: it is still busy after `wait_seconds`.
     """
     command, environment = [dvc_executable(), *arguments], {**os.environ, **_private_cache(root)}
     deadline = time.monotonic() + wait_seconds
@@ -189,7 +190,7 @@ def _dvc_error(arguments: tuple[str, ...], message: str, *, busy: bool) -> Input
     what = f"dvc {' '.join(arguments)}"
     if busy:
         step = "Wait for the other DVC command; if none runs, remove .dvc/tmp/lock and .dvc/tmp/rwlock."
-        return InputError(what, found=message.strip(), expected="a free DVC lock", next_step=step)
+        return UnavailableError(what, found=message.strip(), expected="a free DVC lock", next_step=step)
     return InputError(what, found=message.strip(), expected="success", next_step="Mend what DVC names, then run again.")
 
 

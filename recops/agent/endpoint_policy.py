@@ -13,7 +13,7 @@ from recops.agent.policy import Sampling
 from recops.agent.prompts import task_messages, tool_schemas
 from recops.config.agent import AgentConfig
 from recops.config.endpoint import EndpointConfig
-from recops.errors import InputError
+from recops.errors import InputError, UnavailableError
 from recops.progress import progress
 from recops.records import AnswerError, Episode, Task
 from recops.seeds import sub_seed
@@ -110,7 +110,7 @@ class EndpointPolicy:
     def _check(self, failures: Sequence[str], num_tasks: int) -> None:
         """Stop as soon as the share of failures can no longer stay below the recipe's."""
         if len(failures) > self._config.max_failed_fraction * num_tasks:
-            raise InputError(
+            raise UnavailableError(
                 self._client.url,
                 found=f"{len(failures)} of {num_tasks} episodes without an answer, the last: {failures[-1]}",
                 expected=f"at most {self._config.max_failed_fraction:.0%}, the recipe's max_failed_fraction",

@@ -11,11 +11,13 @@ import torch
 
 from recops.artifacts import file_sha256
 from recops.config.policy import AdapterConfig, PretrainedPolicyConfig
-from recops.errors import InputError
+from recops.errors import InputError, UnavailableError
 from recops.train.models import check_policy_folder, load_trainable, save_policy
 
 _FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
 _HASH = 40
+_PASSING = {429, *range(500, 600)}
+"""Answers of a server that may be others a little later."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,22 @@ def _fetched(config: PretrainedPolicyConfig | AdapterConfig, where: str) -> Path
     try:
         return Path(snapshot_download(config.model, revision=config.revision, allow_patterns=list(_FILES)))
     except (HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError, OSError, ValueError) as error:
-        raise InputError(
+        status = _status(error)
+        # Nobody answered, or who answered was not well: not that there is no such model.
+        passing = status in _PASSING if status else isinstance(error, LocalEntryNotFoundError)
+        kind = UnavailableError if passing else InputError
+        raise kind(
             f"{where}.model",
             found=f"{config.model} at {config.revision}: {type(error).__name__}",
             expected="a hub model that can be fetched",
             next_step="Check id, revision, network and HF_TOKEN, or give a local folder.",
         ) from error
+
+
+def _status(error: BaseException) -> int | None:
+    """The status of the answer that an error tells of, or the one that it was raised for."""
+    responses = [getattr(one, "response", None) for one in (error, error.__cause__)]
+    return next((int(one.status_code) for one in responses if one is not None), None)
 
 
 def _set_training_template(tokenizer: Any, source: Path) -> None:

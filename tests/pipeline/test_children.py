@@ -46,6 +46,9 @@ def test_a_child_that_ends_well_is_not_tried_again() -> None:
         ("SIGSEGV", "the stage: killed by SIGSEGV"),
         ("SIGTERM", "the stage: interrupted: stopped by SIGTERM; the next start resumes"),
         ("memory", "the stage: MemoryError: no room for 3 GiB"),
+        ("busy", "the stage: dvc commit: found a lock; expected a free DVC lock. Wait."),
+        ("locked", "the stage: RuntimeError: the run was not recorded"),
+        ("unreachable", "the stage: RuntimeError: no answer"),
     ],
 )
 def test_what_the_machine_did_is_tried_again_and_then_fails(how: str, words: str) -> None:
@@ -65,5 +68,4 @@ def test_bad_data_and_a_defect_are_not_tried_again(how: str, words: str) -> None
 
 def test_every_stage_has_the_policy() -> None:
     for name in STAGE_NAMES:
-        [definition] = {one for one in defs.assets or () if AssetKey(name) in one.keys}
-        assert definition.op.retry_policy == RETRIES
+        assert defs.resolve_assets_def(AssetKey(name)).op.retry_policy == RETRIES

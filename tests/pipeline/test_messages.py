@@ -72,7 +72,7 @@ def test_an_asset_is_not_materialized_by_a_child_that_reported_nothing(
         return run_child(context, pipes, "tests.pipeline.failing_child", what=what, extras={**extras, "end": "well"})
 
     monkeypatch.setattr(assets.stage, "run_child", silent)
-    [definition] = [one for one in defs.assets or () if AssetKey("raw_data") in one.keys]
+    definition = defs.resolve_assets_def(AssetKey("raw_data"))
     with DagsterInstance.ephemeral() as instance:
         result = materialize([definition], instance=instance, partition_key="embedded", raise_on_error=False,
                              resources={"pipes": PipesSubprocessClient(message_reader=WholeLineReader())})  # fmt: skip

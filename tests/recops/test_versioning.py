@@ -6,7 +6,7 @@ import yaml
 
 from recops import versioning
 from recops.dvc_file import dvc_file_text, record_recipe, recorded_recipes
-from recops.errors import InputError
+from recops.errors import InputError, UnavailableError
 from recops.stage import STAGE_NAMES, StageName
 from recops.versioning import (
     CODE_ROOT,
@@ -114,7 +114,7 @@ def test_a_busy_dvc_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_dvc_that_stays_busy_is_reported_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     always = script(tmp_path / "dvc", "echo 'ERROR: x is busy, it is being blocked by: 1' >&2; exit 1")
     monkeypatch.setattr(versioning, "dvc_executable", lambda: str(always))
-    with pytest.raises(InputError, match="rwlock"):
+    with pytest.raises(UnavailableError, match="rwlock"):
         run_dvc(tmp_path, "status", wait_seconds=0.0)
 
 

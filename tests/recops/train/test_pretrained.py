@@ -1,5 +1,9 @@
 import json
 import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -9,7 +13,7 @@ from safetensors.torch import load_file
 
 from recops.agent.local_policy import LocalPolicy
 from recops.config.policy import AdapterConfig, PretrainedPolicyConfig
-from recops.errors import InputError
+from recops.errors import InputError, UnavailableError
 from recops.train.models import load_trainable
 from recops.train.pretrained import Imported, import_pretrained
 
@@ -90,3 +94,51 @@ def test_a_model_whose_tokenizer_has_no_template_is_refused(policy_folder: Path,
     with pytest.raises(InputError, match="a tokenizer without chat template"):
         imported(bare, None, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(404, InputError), (401, InputError), (503, UnavailableError), (None, UnavailableError)]
+)
+def test_a_hub_that_is_not_well_may_be_asked_again_and_a_model_that_is_not_there_not(
+    status: int | None, kind: type[InputError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    config = PretrainedPolicyConfig(
+        kind="pretrained", model="someone/model", revision="a" * 40, adapter=None, dtype="float32"
+    )
+    with hub(status) as address:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+        with pytest.raises(InputError, match=r"base_policy.model: found someone/model at a{40}") as refused:
+            import_pretrained(config, tmp_path / "out", max_new_tokens=32)
+    assert type(refused.value) is kind
+
+
+@contextmanager
+def hub(status: int | None) -> Iterator[str]:
+    """A hub that answers everything with a status; None: nobody listens."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status or 0, "told by the test")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    address = f"http://127.0.0.1:{server.server_port}"
+    if status is None:
+        server.server_close()
+        yield address
+        return
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield address
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
