@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -42,14 +43,22 @@ def taken() -> list[tuple[int, int, int]]:
     ]
 
 
+def stars(item: int) -> float:
+    """Every rating there is: the papers state no filter of ratings."""
+    return 1.0 + item % 5
+
+
 def write_amazon(folder: Path, recipe: Recipe) -> None:
     source = recipe.raw_data.source
     assert source.kind == "amazon_reviews_2023"
     folder.mkdir(parents=True)
     lines = [
-        review(user_id=f"U{user}", parent_asin=f"B{item}", timestamp=WINDOW_START + day * DAY + user)
+        review(
+            user_id=f"U{user}", parent_asin=f"B{item}", timestamp=WINDOW_START + day * DAY + user, rating=stars(item)
+        )
         for user, item, day in taken()
     ]
+    lines.append(review(user_id="once", parent_asin="B0", timestamp=WINDOW_START))
     outside = [review(user_id="U0", parent_asin="B0", timestamp=WINDOW_START + day * DAY) for day in (-1, 396)]
     write_lines(folder / str(source.reviews), [*lines, *outside])
     write_lines(folder / str(source.meta), [meta(parent_asin=f"B{item}") for item in range(NUM_ITEMS)])
@@ -57,7 +66,9 @@ def write_amazon(folder: Path, recipe: Recipe) -> None:
 
 def write_movielens(folder: Path) -> None:
     folder.mkdir(parents=True)
-    ratings = [f"{user + 1}::{item + 1}::4::{978_300_000 + 86_400 * day}" for user, item, day in taken()]
+    ratings = [
+        f"{user + 1}::{item + 1}::{stars(item):.0f}::{978_300_000 + 86_400 * day}" for user, item, day in taken()
+    ]
     (folder / "ratings.dat").write_text("\n".join(ratings) + "\n", encoding="latin-1")
     movies = [f"{item + 1}::Amélie {item} (2001)::Comedy|Romance" for item in range(NUM_ITEMS)]
     (folder / "movies.dat").write_text("\n".join(movies) + "\n", encoding="latin-1")
@@ -71,12 +82,32 @@ def splits_of(root: Path, recipe: Recipe) -> tuple[SplitsReport, Path]:
     return found, Layout(root, "small").artefact("validated_splits")
 
 
+def check_candidates(folder: Path, num_candidates: int) -> None:
+    """One positive, the others outside of the user's history, of both kinds that the recipe freezes."""
+    samples = pl.read_parquet(folder / "samples.parquet")
+    items = pl.read_parquet(folder / "interactions.parquet")["item"].to_numpy()
+    counts = np.bincount(items)
+    even, weighted = counts[1:].mean(), (counts**2).sum() / counts.sum()
+    for column in ("candidates", "candidates_popularity"):
+        negatives = []
+        for row in samples.select(column, "target", "history_start", "history_end").iter_rows():
+            candidates, target, start, end = row
+            assert target == items[end]
+            assert candidates.count(target) == 1
+            assert len(set(candidates)) == num_candidates
+            assert not set(candidates) & set(items[start:end].tolist())
+            negatives += [item for item in candidates if item != target]
+        # How often a negative was taken is on average that of an item, or that of an interaction.
+        assert (counts[negatives].mean() > (even + weighted) / 2) == (column == "candidates_popularity")
+
+
 @pytest.mark.parametrize("name", AGENTICREC)
 def test_agenticrec_is_cut_8_1_1_by_time_within_its_window(published: Path, tmp_path: Path, name: str) -> None:
     recipe = load_recipe(RECIPES / f"{name}.yaml")
     write_amazon(published / "amazon_reviews_2023", recipe)
     report, folder = splits_of(tmp_path, recipe)
     assert report.dropped["interactions_outside_window"] == 2
+    assert report.dropped["interactions_outside_core"] == 1  # of who took one thing, and so has no sample
     assert report.num_interactions == NUM_USERS * EVENTS
     rows = {one: report.slices[one]["num_interactions"] for one in report.slices}
     assert rows == {"tool_fit": 0, "policy_train": 960, "valid": 120, "test": 120}
@@ -84,6 +115,12 @@ def test_agenticrec_is_cut_8_1_1_by_time_within_its_window(published: Path, tmp_
     assert read_json(folder / "splits.json")["fitted_slices"] == ["tool_fit", "policy_train"]
     samples = pl.read_parquet(folder / "samples.parquet")
     assert samples["candidates"].dtype == pl.Array(pl.Int32, 20)
+    check_candidates(folder, 20)
+    kept = pl.read_parquet(folder / "interactions.parquet")
+    assert set(kept["rating"]) == {1.0, 2.0, 3.0, 4.0, 5.0}
+    for older, newer in pairwise(("policy_train", "valid", "test")):
+        last = kept.filter(pl.col("slice") == older)["timestamp"].to_numpy().max()
+        assert last < kept.filter(pl.col("slice") == newer)["timestamp"].to_numpy().min()
 
 
 def test_recthinker_leaves_the_last_movie_of_each_user_out(published: Path, tmp_path: Path) -> None:
@@ -100,4 +137,6 @@ def test_recthinker_leaves_the_last_movie_of_each_user_out(published: Path, tmp_
     assert len(rows) < NUM_USERS * EVENTS  # some movies of the file have fewer than five ratings
     assert all(rows.group_by(name).len()["len"].ge(5).all() for name in ("user", "item"))
     assert samples["candidates"].dtype == pl.Array(pl.Int32, 10)
+    check_candidates(folder, 10)
+    assert set(rows["rating"]) == {1.0, 2.0, 3.0, 4.0, 5.0}
     assert recipe.evaluation_reports.max_samples == 100  # the published test users, a sample each
