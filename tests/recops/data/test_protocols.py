@@ -12,7 +12,7 @@ from recops.config.validated_splits import CandidatesConfig, SplitConfig, Tempor
 from recops.data.samples import SLICE_CODES
 from recops.data.sampling import build_samples, taken_items, with_candidates
 from recops.data.slices import FITTED_SLICES, with_slices
-from recops.errors import InputError
+from tests.recops.data.mostly_accepted import mostly_accepted
 from tests.recops.data.small_source import temporal
 
 NUM_ITEMS = 25
@@ -45,13 +45,19 @@ def tables(events: list[Event], split: SplitConfig, candidates: CandidatesConfig
 
 
 @pytest.mark.parametrize("split", SPLITS, ids=lambda split: f"{split.kind}-{split.fitted_on}")
-@given(events=EVENTS, candidates=st.sampled_from(CANDIDATES))
-@settings(max_examples=25, deadline=None)
-def test_every_sample_keeps_the_rules(split: SplitConfig, events: list[Event], candidates: CandidatesConfig) -> None:
-    try:
-        rows, samples = tables(events, split, candidates)
-    except InputError:
-        return  # too few different times, or a user who took nearly everything: refused
+def test_every_sample_keeps_the_rules(split: SplitConfig) -> None:
+    with mostly_accepted() as accepted:  # but too few different times, or a user who took nearly everything
+
+        @given(events=EVENTS, candidates=st.sampled_from(CANDIDATES))
+        @settings(max_examples=25, deadline=None)
+        def holds(events: list[Event], candidates: CandidatesConfig) -> None:
+            rows, samples = accepted(lambda: tables(events, split, candidates))
+            check_samples(rows, samples, split)
+
+        holds()
+
+
+def check_samples(rows: pl.DataFrame, samples: pl.DataFrame, split: SplitConfig) -> None:
     fitted = set(rows.filter(pl.col("slice").is_in(FITTED_SLICES[split.fitted_on]))["item"])
     for sample in samples.iter_rows(named=True):
         target = rows.row(sample["history_end"], named=True)
@@ -71,14 +77,15 @@ def test_every_sample_keeps_the_rules(split: SplitConfig, events: list[Event], c
         assert sample["target_is_warm"] == (sample["target"] in fitted)
 
 
-@given(events=EVENTS, split=st.sampled_from(SPLITS[:2]))
-@settings(max_examples=25, deadline=None)
-def test_no_sample_of_a_slice_lies_after_one_of_a_later_slice(events: list[Event], split: TemporalConfig) -> None:
-    try:
-        rows, samples = tables(events, split, CANDIDATES[0])
-    except InputError:
-        return
-    for table in (rows, samples):
-        times = [table.filter(pl.col("slice") == name)["timestamp"].to_list() for name in SLICE_CODES]
-        for older, newer in pairwise(filter(None, times)):
-            assert max(older) < min(newer)
+def test_no_sample_of_a_slice_lies_after_one_of_a_later_slice() -> None:
+    with mostly_accepted() as accepted:
+
+        @given(events=EVENTS, split=st.sampled_from(SPLITS[:2]))
+        @settings(max_examples=25, deadline=None)
+        def holds(events: list[Event], split: TemporalConfig) -> None:
+            for table in accepted(lambda: tables(events, split, CANDIDATES[0])):
+                times = [table.filter(pl.col("slice") == name)["timestamp"].to_list() for name in SLICE_CODES]
+                for older, newer in pairwise(filter(None, times)):
+                    assert max(older) < min(newer)
+
+        holds()
