@@ -18,7 +18,7 @@ SECONDS_BETWEEN_LINES = 10.0
 class Meter:
     """Counts finished units of work; `advance` also shows facts such as a loss."""
 
-    def __init__(self, description: str, total: int, bar: Progress | None) -> None:
+    def __init__(self, description: str, total: int | None, bar: Progress | None) -> None:
         self._description, self._total, self._bar = description, total, bar
         self._done, self._started, self._last_line = 0, time.monotonic(), time.monotonic()
         self._task = bar.add_task(description, total=total, facts="") if bar else None
@@ -29,20 +29,26 @@ class Meter:
         shown = " ".join(f"{name}={_short(value)}" for name, value in facts.items())
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self._done, facts=shown)
-        elif self._done >= self._total or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+        elif self._is_done() or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             self._print_line(shown)
+
+    def _is_done(self) -> bool:
+        return self._total is not None and self._done >= self._total
 
     def _print_line(self, shown: str) -> None:
         self._last_line = time.monotonic()
         elapsed = self._last_line - self._started
-        left = elapsed / max(self._done, 1) * max(self._total - self._done, 0)
-        line = f"{self._description}: {self._done}/{self._total}, {elapsed:.0f} s, {left:.0f} s left {shown}"
+        if self._total is None:
+            line = f"{self._description}: {self._done}, {elapsed:.0f} s {shown}"
+        else:
+            left = elapsed / max(self._done, 1) * max(self._total - self._done, 0)
+            line = f"{self._description}: {self._done}/{self._total}, {elapsed:.0f} s, {left:.0f} s left {shown}"
         print(line.rstrip(), flush=True)
 
 
 @contextmanager
-def progress(description: str, total: int) -> Iterator[Meter]:
-    """Show progress of `total` units of work for as long as the block runs."""
+def progress(description: str, total: int | None) -> Iterator[Meter]:
+    """Show progress of `total` units of work, None where nobody knows how many, for as long as the block runs."""
     if not sys.stdout.isatty():
         yield Meter(description, total, None)
         return

@@ -28,6 +28,7 @@ SECONDS_BETWEEN_TRIES = 2.0
 TIMEOUT_SECONDS = 30.0
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_CONTENT_RANGE = re.compile(r"bytes (?P<first>\d+)-(?P<last>\d+)/(?P<total>\d+|\*)")
 _GO_ON = "Run the command again: it goes on where it ended."
 _NETWORK_ERRORS = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 _PASSING = (http.HTTPStatus.TOO_MANY_REQUESTS, *range(500, 600))
@@ -90,6 +91,10 @@ class _Part:
         self.path.write_bytes(b"")
         self._facts.write_text(json.dumps(facts), encoding="utf-8")
 
+    def learn_total(self, total: str) -> None:
+        """Note how long the whole file is, and keep what was received."""
+        self._facts.write_text(json.dumps({**self.facts, "total": total}), encoding="utf-8")
+
     def drop(self) -> None:
         self.path.unlink(missing_ok=True)
         self._facts.unlink(missing_ok=True)
@@ -142,10 +147,19 @@ def _ask(session: requests.Session, url: str, part: _Part) -> str | None:
 
 
 def _continues(response: requests.Response, part: _Part) -> bool:
-    """Whether a 206 answer is the rest of the version that the part belongs to."""
-    facts, last = part.facts, int(part.facts["total"] or 0) - 1
-    wanted = f"bytes {part.num_bytes}-{last}/{facts['total']}"
-    return _version(response) == facts["version"] and response.headers.get("Content-Range") == wanted
+    """Whether a 206 answer is the rest of the version that the part belongs to.
+
+    A file that came in chunks has no length until now: the rest of it may tell one, or `*` again.
+    """
+    said = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if said is None or _version(response) != part.facts["version"] or int(said["first"]) != part.num_bytes:
+        return False
+    if said["total"] == "*":
+        return not part.facts["total"]
+    if int(said["last"]) != int(said["total"]) - 1 or part.facts["total"] not in ("", said["total"]):
+        return False
+    part.learn_total(said["total"])
+    return True
 
 
 def _version(response: requests.Response) -> str:
@@ -157,7 +171,8 @@ def _version(response: requests.Response) -> str:
 def _append(url: str, response: requests.Response, part: _Part) -> str | None:
     total = int(part.facts["total"] or 0)
     _check_disk(part, total)
-    with _writing(part), part.path.open("ab") as file, progress(f"fetching {part.target.name} (bytes)", total) as meter:
+    description = f"fetching {part.target.name} (bytes)"
+    with _writing(part), part.path.open("ab") as file, progress(description, total or None) as meter:
         meter.advance(part.num_bytes)
         for chunk in response.iter_content(CHUNK_BYTES):
             file.write(chunk)

@@ -26,6 +26,26 @@ def test_a_log_gets_a_line_now_and_then_before_the_end(
     ]
 
 
+def test_where_nobody_knows_how_much_there_is_nothing_is_said_to_be_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with progress("Fetching", None) as meter:
+        meter.advance(5)
+        assert capsys.readouterr().out == ""
+        monkeypatch.setattr(module, "SECONDS_BETWEEN_LINES", -1.0)
+        meter.advance(2)
+    assert capsys.readouterr().out == "Fetching: 7, 0 s\n"
+
+
+def test_a_terminal_gets_a_bar_without_an_end_where_nobody_knows_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    with progress("Fetching", None) as meter:
+        meter.advance(7)
+    assert "7/?" in capsys.readouterr().out
+
+
 def test_a_terminal_gets_a_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     with progress("Training", 2) as meter:

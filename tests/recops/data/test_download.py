@@ -31,6 +31,12 @@ def shelf() -> Iterator[Shelf]:
         yield shelf
 
 
+@pytest.fixture
+def chunked_shelf() -> Iterator[Shelf]:
+    with serving(Shelf({"/x.gz": CONTENT}, chunked=True)) as shelf:
+        yield shelf
+
+
 def left(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir() if not path.name.endswith(".lock")}
 
@@ -70,6 +76,56 @@ def test_a_server_that_knows_no_ranges_sends_it_again_from_the_start(shelf: Shel
     shelf.cut_after, shelf.ranges = [120_000], False
     download(f"{shelf.url}/x.gz", tmp_path / "x.gz", sha256=None)
     assert (tmp_path / "x.gz").read_bytes() == CONTENT
+
+
+def test_a_file_that_comes_in_chunks_arrives_whole_with_its_checksum(
+    chunked_shelf: Shelf, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = download(f"{chunked_shelf.url}/x.gz", tmp_path / "x.gz", sha256=None)
+    again = download(f"{chunked_shelf.url}/x.gz", tmp_path / "x.gz", sha256=DIGEST)
+    assert (tmp_path / "x.gz").read_bytes() == CONTENT
+    assert (first.sha256, first.num_bytes, again.was_there) == (DIGEST, len(CONTENT), True)
+    assert left(tmp_path) == {"x.gz", "x.gz.sha256"}
+    assert capsys.readouterr().out == "", "no line for every chunk: of how many is not known"
+
+
+def test_another_checksum_of_what_came_in_chunks_leaves_nothing(chunked_shelf: Shelf, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"SHA-256 {DIGEST} of what was sent; expected {'0' * 64}"):
+        download(f"{chunked_shelf.url}/x.gz", tmp_path / "x.gz", sha256="0" * 64)
+    assert left(tmp_path) == set()
+
+
+@pytest.mark.parametrize("range_total", [None, "*"])
+def test_chunks_that_break_off_are_resumed_where_they_ended(
+    chunked_shelf: Shelf, tmp_path: Path, range_total: str | None
+) -> None:
+    chunked_shelf.cut_after, chunked_shelf.range_total = [120_000, 50_000], range_total
+    download(f"{chunked_shelf.url}/x.gz", tmp_path / "x.gz", sha256=None)
+    assert (tmp_path / "x.gz").read_bytes() == CONTENT
+    assert [asked for _, asked in chunked_shelf.requests] == [None, "bytes=120000-", "bytes=170000-"]
+
+
+@pytest.mark.parametrize("moved", [(5, 0), (0, 5)])
+def test_another_part_than_the_rest_of_the_file_is_not_put_to_it(
+    chunked_shelf: Shelf, tmp_path: Path, moved: tuple[int, int]
+) -> None:
+    chunked_shelf.cut_after, chunked_shelf.range_moved = [120_000], moved
+    download(f"{chunked_shelf.url}/x.gz", tmp_path / "x.gz", sha256=None)
+    assert (tmp_path / "x.gz").read_bytes() == CONTENT
+    assert [asked for _, asked in chunked_shelf.requests] == [None, "bytes=120000-", None]
+
+
+def test_chunks_that_break_off_say_so_and_a_later_command_goes_on(
+    chunked_shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_TRIES", 1)
+    chunked_shelf.cut_after = [120_000]
+    with pytest.raises(InputError, match=r"ended after 120000 bytes.*goes on where it ended"):
+        download(f"{chunked_shelf.url}/x.gz", tmp_path / "x.gz", sha256=None)
+    assert left(tmp_path) == {"x.gz.part", "x.gz.part.json"}
+    download(f"{chunked_shelf.url}/x.gz", tmp_path / "x.gz", sha256=None)
+    assert (tmp_path / "x.gz").read_bytes() == CONTENT
+    assert chunked_shelf.requests[-1] == ("/x.gz", "bytes=120000-")
 
 
 @pytest.mark.parametrize("honest", [True, False])
