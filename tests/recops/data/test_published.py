@@ -15,7 +15,7 @@ from tests.recops.data.small_source import meta, review, stage_io
 
 
 def packed(line: dict[str, object]) -> bytes:
-    return gzip.compress((json.dumps(line) + "\n").encode())
+    return gzip.compress((json.dumps(line) + "\n").encode(), mtime=0)
 
 
 def test_a_fetched_category_is_what_the_source_reads(tmp_path: Path) -> None:
