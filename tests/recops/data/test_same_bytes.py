@@ -1,18 +1,22 @@
-"""However a source's files are packed, what is read from them has the same bytes."""
+"""However a source's files are packed or cut into row groups, what is read from them has the same bytes."""
 
 import dataclasses
 import gzip
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from recops.artifacts import file_sha256
+from recops.artifacts import file_sha256, write_manifest
 from recops.config.raw_data import RawDataConfig
-from recops.data import byte_blocks
+from recops.data import byte_blocks, tables
 from recops.data.sources import RawDataReport, run_raw_data
-from tests.recops.data.small_source import DAY, FIRST_TIME, meta, review, stage_io, write_lines
+from recops.data.splits import run_validated_splits
+from tests.recops.data.small_source import DAY, FIRST_TIME, meta, review, splits_config, stage_io, write_lines
 
 NUM_ROWS = 300
 Packing = Callable[[bytes], bytes]
@@ -62,3 +66,71 @@ def test_a_packed_source_gives_the_bytes_of_the_plain_one(
     assert packed == plain
     assert packed[0].num_interactions == NUM_ROWS
     assert set(packed[1]) == {"interactions.parquet", "items.parquet"}
+
+
+def shop_tables() -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Nobody sorted these rows, and most of them share their user and day with others: only their order tells."""
+    generator = np.random.default_rng(3)
+    events = pl.DataFrame(
+        {
+            "who": [f"u{user}" for user in generator.integers(0, 12, NUM_ROWS)],
+            "sku": [f"i{item:02d}" for item in generator.integers(0, 40, NUM_ROWS)],
+            "when": [FIRST_TIME + int(day) * DAY for day in generator.integers(0, 30, NUM_ROWS)],
+        }
+    )
+    items = pl.DataFrame({"sku": [f"i{item:02d}" for item in range(40)], "name": [f"Thing {n}" for n in range(40)]})
+    return events, items
+
+
+def shop_config(folder: Path) -> RawDataConfig:
+    columns = {"user": "who", "item": "sku", "time": "when", "rating": None, "event": None}
+    absent = dict.fromkeys(("category", "store", "price", "average_rating", "description"))
+    source = {
+        "kind": "files",
+        "folder": str(folder),
+        "csv": None,
+        "interactions": {
+            "files": "events.parquet",
+            "columns": columns,
+            "time_unit": "ms",
+            "rating_range": None,
+            "events": None,
+        },
+        "items": {"files": "items.parquet", "columns": {"id": "sku", "title": "name", **absent}, "rating_range": None},
+    }
+    return RawDataConfig.model_validate({"source": source})
+
+
+def read_shop(root: Path, rows_per_group: int) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Return the interactions as read, and the SHA-256 of every file of both stages that depends on rows alone."""
+    files = root / "files"
+    files.mkdir(parents=True)
+    for name, table in zip(("events", "items"), shop_tables(), strict=True):
+        pq.write_table(table.to_arrow(), files / f"{name}.parquet", row_group_size=rows_per_group)
+    raw = stage_io("raw_data", root)
+    report = run_raw_data(raw, shop_config(files), seed=7)
+    write_manifest(raw.out, {"report": dataclasses.asdict(report)})
+    splits = stage_io("validated_splits", root)
+    run_validated_splits(splits, splits_config(), seed=7)
+    tables_of = [path for io in (raw, splits) for path in sorted(io.out.glob("*.parquet"))]
+    return pl.read_parquet(raw.out / "interactions.parquet"), {
+        f"{path.parent.name}/{path.name}": file_sha256(path) for path in tables_of
+    }
+
+
+@pytest.mark.parametrize("rows_per_group", [1, 7])
+@pytest.mark.parametrize("batch_rows", [tables._BATCH_ROWS, 10])
+def test_rows_keep_their_order_over_many_row_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_per_group: int, batch_rows: int
+) -> None:
+    _, whole = read_shop(tmp_path / "whole", NUM_ROWS)
+    monkeypatch.setattr(tables, "_BATCH_ROWS", batch_rows)
+    rows, cut = read_shop(tmp_path / "cut", rows_per_group)
+    assert pq.ParquetFile(tmp_path / "cut" / "files" / "events.parquet").num_row_groups == -(
+        -NUM_ROWS // rows_per_group
+    )
+    events = shop_tables()[0]
+    assert rows["row"].to_list() == list(range(1, NUM_ROWS + 1))
+    assert rows.select("user_id", "item_id", "timestamp").rows() == events.rows()
+    assert cut == whole
+    assert {"raw_data/interactions.parquet", "validated_splits/samples.parquet"} <= set(cut)
