@@ -146,9 +146,14 @@ def _pids(content: object) -> set[int]:
 
 
 def _dvc_remote(root: Path) -> Iterator[Problem]:
-    remote = remote_of(root)
+    fix = "Choose one: dvc remote default NAME"
+    try:
+        remote = remote_of(root)
+    except InputError as error:
+        yield Problem("DVC remote", error.found, fix)
+        return
     if remote is None:
-        yield Problem("DVC remote", "no default remote", "Choose one: dvc remote default NAME")
+        yield Problem("DVC remote", "no default remote", fix)
         return
     url = Path(remote.url)
     if url.is_absolute() and not os.access(url if url.exists() else url.parent, os.W_OK):
@@ -240,8 +245,8 @@ def _folder_of_listener(port: int) -> Path | None:
 
     None where nobody listens, or where the process is another user's.
     """
-    for one in psutil.net_connections(kind="tcp"):
-        if one.status == psutil.CONN_LISTEN and one.laddr.port == port and one.pid:
-            with contextlib.suppress(psutil.Error):
+    with contextlib.suppress(psutil.Error):
+        for one in psutil.net_connections(kind="tcp"):
+            if one.status == psutil.CONN_LISTEN and one.laddr.port == port and one.pid:
                 return Path(psutil.Process(one.pid).cwd())
     return None

@@ -91,6 +91,8 @@ def test_a_remote_is_missing_or_cannot_be_written(root: Path, monkeypatch: pytes
     assert problem.found == f"{root.parent / 'recops-dvc'} cannot be written", "however long the path is"
     (root / ".dvc" / "config").write_text("[core]\n    analytics = false\n", encoding="utf-8")
     assert one(doctor._dvc_remote(root), "DVC remote").fix == "Choose one: dvc remote default NAME"
+    (root / ".dvc" / "config").write_text("[core]\n    remote = gone\n", encoding="utf-8")
+    assert "gone" in one(doctor._dvc_remote(root), "DVC remote").found
 
 
 def test_a_dagster_home_without_settings_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
