@@ -70,13 +70,13 @@ def measure_champion() -> None:
 )
 def play_fresh_data(context: RunStatusSensorContext) -> RunRequest | SkipReason:
     """After a refresh that the schedule or `new_raw_data` asked for: let the champion, if there is one, play."""
-    from recops.registry import model_registry  # MLflow: some seconds, once per process
+    from recops.registry.model_registry import CHAMPION, ModelRegistry  # MLflow: some seconds, once per process
 
     run = context.dagster_run
     recipe = run.tags[PARTITION]
     if RETRAIN not in run.tags:
         return SkipReason(f"{recipe}: the refresh {run.run_id[:8]} was started by a person.")
-    if model_registry.ModelRegistry(project_root(), recipe).aliased(model_registry.CHAMPION) is None:
+    if ModelRegistry(project_root(), recipe).aliased(CHAMPION) is None:
         return SkipReason(f"{recipe}: no champion.")
     return RunRequest(run_key=run.run_id, partition_key=recipe, tags={RETRAIN: run.tags[RETRAIN]})
 
@@ -124,13 +124,13 @@ def _look(context: SensorEvaluationContext, recipe: str) -> RunRequest | str:
 )
 def champion_moved(context: SensorEvaluationContext) -> SensorResult | SkipReason:
     """Report a materialization of `champion` for each recipe whose alias points to another version than it did."""
-    from recops.registry import model_registry
+    from recops.registry.model_registry import CHAMPION, ModelRegistry
 
     root, known = project_root(), json.loads(context.cursor or "{}")
     if not has_store(root):
         return SkipReason("no run was recorded yet.")
-    now = {recipe: model_registry.ModelRegistry(root, recipe) for recipe in recorded_recipes(root)}
-    champions = {recipe: one for recipe, registry in now.items() if (one := registry.aliased(model_registry.CHAMPION))}
+    aliased = {recipe: ModelRegistry(root, recipe).aliased(CHAMPION) for recipe in recorded_recipes(root)}
+    champions = {recipe: one for recipe, one in aliased.items() if one}
     moved = {recipe: one for recipe, one in champions.items() if known.get(recipe) != one.number}
     if not moved:
         told = [f"{recipe}: version {one.number}, as before" for recipe, one in champions.items()]
