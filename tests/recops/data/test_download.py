@@ -59,9 +59,11 @@ def test_a_connection_that_breaks_is_resumed_where_it_ended(shelf: Shelf, tmp_pa
     assert [asked for _, asked in shelf.requests] == [None, "bytes=120000-", "bytes=170000-"]
 
 
+@pytest.mark.parametrize("kind", ["shelf", "chunked_shelf"])
 def test_a_later_command_goes_on_and_keeps_what_it_has(
-    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shelf: Shelf = request.getfixturevalue(kind)
     monkeypatch.setattr(module, "MAX_TRIES", 1)
     shelf.cut_after = [120_000]
     with pytest.raises(InputError, match=r"ended after 120000 bytes.*goes on where it ended"):
@@ -113,19 +115,6 @@ def test_another_part_than_the_rest_of_the_file_is_not_put_to_it(
     download(f"{chunked_shelf.url}/x.gz", tmp_path / "x.gz", sha256=None)
     assert (tmp_path / "x.gz").read_bytes() == CONTENT
     assert [asked for _, asked in chunked_shelf.requests] == [None, "bytes=120000-", None]
-
-
-def test_chunks_that_break_off_say_so_and_a_later_command_goes_on(
-    chunked_shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "MAX_TRIES", 1)
-    chunked_shelf.cut_after = [120_000]
-    with pytest.raises(InputError, match=r"ended after 120000 bytes.*goes on where it ended"):
-        download(f"{chunked_shelf.url}/x.gz", tmp_path / "x.gz", sha256=None)
-    assert left(tmp_path) == {"x.gz.part", "x.gz.part.json"}
-    download(f"{chunked_shelf.url}/x.gz", tmp_path / "x.gz", sha256=None)
-    assert (tmp_path / "x.gz").read_bytes() == CONTENT
-    assert chunked_shelf.requests[-1] == ("/x.gz", "bytes=120000-")
 
 
 @pytest.mark.parametrize("honest", [True, False])
