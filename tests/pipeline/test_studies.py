@@ -13,17 +13,10 @@ from recops.studies.page import study_part
 from recops.tracking import store_uri
 from tests.pipeline.conftest import FinishedRun
 from tests.pipeline.project import RECIPE, Project
+from tests.recops.studies.variants import AS_IT_IS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-AS_IT_IS: dict[str, Any] = {
-    "changes": {},
-    "added": {},
-    "without_tools": [],
-    "since": "raw_data",
-    "skips": [],
-    "rounds": 1,
-}
 STUDY = {
     "name": "small",
     "description": "Two variants of a small recipe.",

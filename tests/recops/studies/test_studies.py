@@ -21,15 +21,8 @@ from recops.studies.rows import missing_cells, read_rows
 from recops.studies.sitting import wanted_cells
 from recops.studies.table import study_tables
 from recops.trials import Late
+from tests.recops.studies.variants import AS_IT_IS
 
-AS_IT_IS: dict[str, Any] = {
-    "changes": {},
-    "added": {},
-    "without_tools": [],
-    "since": "raw_data",
-    "skips": [],
-    "rounds": 1,
-}
 PLAN: dict[str, Any] = {
     "name": "small",
     "description": "What it is about.",
