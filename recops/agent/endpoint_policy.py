@@ -46,8 +46,8 @@ class EndpointPolicy:
         """Return one episode per task; where the endpoint failed, the episode is marked as such.
 
         Raises:
-            InputError: more episodes failed than the recipe allows, the server refuses all of them, or answers are to
-                be constrained, which the protocol cannot.
+            UnavailableError: more episodes failed than the recipe allows.
+            InputError: the server refuses all of them, or answers are to be constrained, which the protocol cannot.
         """
         if sampling.constrain_answers:
             step = "Switch constrain_answers off for it."
