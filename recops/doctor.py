@@ -146,14 +146,13 @@ def _pids(content: object) -> set[int]:
 
 
 def _dvc_remote(root: Path) -> Iterator[Problem]:
-    fix = "Choose one: dvc remote default NAME"
     try:
         remote = remote_of(root)
     except InputError as error:
-        yield Problem("DVC remote", error.found, fix)
+        yield Problem("DVC remote", error.found, error.next_step)
         return
     if remote is None:
-        yield Problem("DVC remote", "no default remote", fix)
+        yield Problem("DVC remote", "no default remote", "Choose one: dvc remote default NAME")
         return
     url = Path(remote.url)
     if url.is_absolute() and not os.access(url if url.exists() else url.parent, os.W_OK):

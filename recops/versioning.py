@@ -102,13 +102,22 @@ class Remote:
 
 
 def remote_of(root: Path) -> Remote | None:
-    """Return the remote that a project pulls from by default, None without one."""
+    """Return the remote that a project pulls from by default, None without one.
+
+    Raises:
+        InputError: the default remote is one that is not defined.
+    """
     name = run_dvc(root, "config", "core.remote").strip()
     if not name:
         return None
     # Not `dvc remote list`, which folds a long path over several lines. Relative addresses come as absolute ones, so
     # that they hold for a folder elsewhere too.
-    return Remote(name, run_dvc(root, "config", f"remote.{name}.url").strip())
+    url = run_dvc(root, "config", f"remote.{name}.url").strip()
+    if not url:
+        what, found = root / ".dvc" / "config", f"core.remote = {name}, and no remote of that name"
+        step = f"dvc remote add {name} PATH, or choose another: dvc remote default NAME"
+        raise InputError(what, found=found, expected="the name of a remote", next_step=step)
+    return Remote(name, url)
 
 
 def show_dvc(root: Path, *arguments: str, next_step: str) -> None:
