@@ -4,7 +4,7 @@ Jinja escapes every text; only drawings made here are inserted as they are. Item
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from recops.config.evaluation_reports import EvaluationConfig
 from recops.config.validated_splits import DrawnNegatives
 from recops.data.samples import SampleStore
 from recops.evaluate.browser import ShownEpisode, shown_episodes, shown_positions
+from recops.evaluate.latency import Latency
 from recops.evaluate.page_drawings import curve_drawings, differences_drawing, systems_drawing, trust_drawing
 from recops.evaluate.paired import MAIN_METRIC, best_system
 from recops.evaluate.systems import Comparison
@@ -34,7 +35,10 @@ _NEGATIVES: dict[DrawnNegatives, str] = {
 
 @dataclass(frozen=True)
 class Page:
-    """What the page is rendered from: numbers, and what the systems did on the samples."""
+    """What the page is rendered from: numbers, and what the systems did on the samples.
+
+    `latency` is of one run on one machine: empty for the artefact, which equal seeds give equal.
+    """
 
     metrics: dict[str, Any]
     details: dict[str, Any]
@@ -44,6 +48,7 @@ class Page:
     config: EvaluationConfig
     num_ranked: int
     seed: int
+    latency: Mapping[str, Latency] = field(default_factory=dict)
 
 
 def render_page(page: Page, store: SampleStore) -> str:

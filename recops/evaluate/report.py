@@ -1,7 +1,9 @@
 """The stage `evaluation_reports`: every system on the same frozen candidates, as files and as one page."""
 
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -20,7 +22,7 @@ from recops.evaluate.details import describe
 from recops.evaluate.frozen_model import provenance, write_episodes
 from recops.evaluate.further import further_results, measure_further, write_further
 from recops.evaluate.injection import Effects, measure_injection, overall
-from recops.evaluate.latency import latency_metrics
+from recops.evaluate.latency import Latency, measure_latency
 from recops.evaluate.measured import Scene, baseline_systems, measure, played, with_frozen_model
 from recops.evaluate.page import Page, render_page
 from recops.evaluate.pair_accuracy import pair_accuracy
@@ -66,12 +68,14 @@ class _Measured:
         further: the same samples by the kind of negatives.
         valid: the valid slice, None where the recipe leaves it out.
         effects: of planted texts, by policy.
+        latency: of single requests, by agent; in no artefact.
     """
 
     comparison: Comparison
     further: Mapping[str, Comparison]
     valid: Comparison | None
     effects: Mapping[str, Effects]
+    latency: Mapping[str, Latency]
 
 
 def run_evaluation(io: StageIO, config: EvaluationConfig, *, seed: int, agent: AgentConfig) -> EvaluationReport:
@@ -86,7 +90,7 @@ def run_evaluation(io: StageIO, config: EvaluationConfig, *, seed: int, agent: A
     comparison = with_frozen_model(scene, measure(scene, "test", config.max_samples))
     further = measure_further(scene)
     effects = _injection(scene, comparison)
-    _time_requests(scene, comparison)
+    latency = _latency(scene, comparison)
     valid = measure(scene, "valid", config.max_valid_samples) if config.max_valid_samples else None
     metrics = {
         "recipe": io.layout.recipe,
@@ -96,19 +100,21 @@ def run_evaluation(io: StageIO, config: EvaluationConfig, *, seed: int, agent: A
         "systems": metrics_by_system(comparison, config, agent.num_ranked, seed),
         "injection": {stage: overall(effect) for stage, effect in effects.items() if effect},
     }
-    return _write(scene, _Measured(comparison, further, valid, effects), metrics)
+    return _write(scene, _Measured(comparison, further, valid, effects, latency), metrics)
 
 
-def _time_requests(scene: Scene, comparison: Comparison) -> None:
-    """Record how long the last policy, the one that would serve, takes for single requests."""
+def _latency(scene: Scene, comparison: Comparison) -> dict[str, Latency]:
+    """Return how long the last policy, the one that would serve, takes for single requests; empty where none is."""
     if not scene.config.num_timed_requests:
-        return
+        return {}
     stage, folder = list(scene.folders.items())[-1]
     tasks = ranking_tasks(scene.evidence.store, comparison.sample_ids[: scene.config.num_timed_requests])
     print(f"{stage}: {len(tasks)} requests, one by one", flush=True)
     settings: Any = {"batch_size": 1, "constrain_answers": scene.config.constrain_answers}
     play = player_of(folder, scene.evidence, scene.agent, seed=scene.seed, **settings)
-    scene.io.tracker.log_metrics(latency_metrics(play, tasks, agent=stage), step=None)
+    latency = measure_latency(play, tasks)
+    scene.io.tracker.log_metrics(latency.metrics(stage), step=None)
+    return {stage: latency}
 
 
 def _injection(scene: Scene, comparison: Comparison) -> dict[str, Effects]:
@@ -157,7 +163,17 @@ def _write(scene: Scene, found: _Measured, metrics: dict[str, Any]) -> Evaluatio
     scene.io.tracker.log_traces(page_traces(scene, page))
     # All of it: the next run of the recipe takes this artefact's place, and `recops compare` reads either.
     scene.io.tracker.log_folder(out)
+    if found.latency:
+        _log_page_with_seconds(scene, replace(page, latency=found.latency))
     return _report(metrics, details, further, provenance(config.frozen_model))
+
+
+def _log_page_with_seconds(scene: Scene, page: Page) -> None:
+    """Put the page with what was timed in the place of the artefact's copy in MLflow: there it is one run's."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / PAGE
+        file.write_text(render_page(page, scene.evidence.store), encoding="utf-8")
+        scene.io.tracker.log_file(file)
 
 
 def _valid_metrics(scene: Scene, valid: Comparison | None) -> dict[str, Any]:

@@ -75,14 +75,15 @@ class RecordingTracker:
     def __init__(self) -> None:
         self.metrics: dict[str, float] = {}
         self.files: list[str] = []
+        self.contents: dict[str, str] = {}
         self.traces: list[Trace] = []
 
     def log_metrics(self, values: Mapping[str, float], *, step: int | None) -> None:
         self.metrics.update(values)
 
     def log_file(self, path: Path) -> None:
-        assert path.is_file()
         self.files.append(path.name)
+        self.contents[path.name] = path.read_text(encoding="utf-8")
 
     def log_folder(self, folder: Path) -> None:
         self.files += sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

@@ -306,13 +306,20 @@ def test_the_run_in_mlflow_holds_the_whole_evaluation(evaluate: Evaluate) -> Non
     assert {"samples.parquet", "items.parquet", "plots/ndcg.csv"} <= set(tracker.files)
 
 
-def test_latency_is_measured_one_request_at_a_time_and_stands_in_no_file(evaluate: Evaluate) -> None:
+def test_latency_is_of_single_requests_and_stands_in_no_file_but_the_page_in_mlflow(
+    evaluate: Evaluate,
+) -> None:
     _, plain, _ = evaluate("plain")
     _, timed, tracker = evaluate("timed", CONFIG.model_copy(update={"num_timed_requests": 2}))
     measured = {name for name in tracker.metrics if name.startswith("latency")}
     assert measured == {"latency_seconds_p50.ppr_model", "latency_seconds_p95.ppr_model"}
     assert tracker.metrics["latency_seconds_p50.ppr_model"] <= tracker.metrics["latency_seconds_p95.ppr_model"]
     assert all((timed / path.name).read_bytes() == path.read_bytes() for path in plain.iterdir() if path.is_file())
+    page = tracker.contents["report.html"]
+    assert "PPR answered 2 requests one by one" in page
+    median, slow = (tracker.metrics[f"latency_seconds_{name}.ppr_model"] for name in ("p50", "p95"))
+    assert f"{median:.2f} s in the median, {slow:.2f} s at the 95th percentile" in page
+    assert "one by one" not in (timed / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_reference_that_is_no_baseline_is_named(evaluate: Evaluate) -> None:
