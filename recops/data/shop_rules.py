@@ -32,7 +32,7 @@ class ShopRules:
         no_rating: share of ratings that are absent.
     """
 
-    kind_shares: tuple[float, ...] = (0.28, 0.3, 0.26, 0.16)
+    kind_shares: tuple[float, ...] = (0.28, 0.25, 0.3, 0.17)
     planted_weight: float = 2.0
     follows_kind: float = 0.78
     same_noun: float = 0.5
