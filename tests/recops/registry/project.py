@@ -8,6 +8,7 @@ import polars as pl
 import yaml
 
 from recops.artifacts import MANIFEST, content_sha256, read_json, write_json, write_manifest
+from recops.config.policy import LoraConfig
 from recops.config.recipe import Recipe, load_recipe
 from recops.data.samples import frozen_sha256
 from recops.evaluate.agent import chosen_samples, player_of, ranking_tasks
@@ -19,13 +20,14 @@ from recops.retrieval.evidence import Evidence
 from recops.runner import settings_of
 from recops.stage import STAGES, StageName
 from recops.tools.toolbox import Toolbox
-from recops.train.models import save_policy
+from recops.train.models import make_trainable, save_policy
 from tests.pipeline.project import tiny_recipe
 from tests.recops.agent.world import AGENT, tiny_policy
 from tests.recops.evaluate.small_pipeline import NUM_CANDIDATES, write_pipeline
 
 NAME = "small"
 DAY = 86_400_000
+ADAPTERS = LoraConfig(rank=2, alpha=4, dropout=0.0, target_modules="all-linear")
 SLICES = {"tool_fit": (1, 22), "policy_train": (31, 32), "valid": (41, 42), "test": (51, 52)}
 """First and last day of each slice of `write_splits`."""
 
@@ -54,7 +56,8 @@ def write_project(root: Path) -> Layout:
     write_json(splits / "splits.json", {"candidates_sha256": "c0ffee", "fitted_slices": ["tool_fit"], "slices": slices})
     folders = splits, layout.artefact("sasrec_embeddings")
     policy = tiny_policy(Toolbox.load(*folders, AGENT, seed=3), steps=60)
-    save_policy(policy.model, policy.tokenizer, layout.artefact(POLICY), max_new_tokens=AGENT.max_completion_tokens)
+    adapted = make_trainable(policy.model, ADAPTERS, seed=3)  # that change nothing yet
+    save_policy(adapted, policy.tokenizer, layout.artefact(POLICY), max_new_tokens=AGENT.max_completion_tokens)
     evaluate(layout)
     return layout
 

@@ -10,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
+from safetensors.torch import load_file
 
 from recops.artifacts import MANIFEST, write_json
 from recops.config.recipe import load_recipe
@@ -104,6 +105,8 @@ def test_nothing_is_pickled_and_everything_needed_is_there(registered: Layout, m
     assert not [name for name in names if Path(name).suffix in (".pkl", ".pickle", ".bin", ".pt")]
     policy = f"artifacts/bundle/models/{NAME}/{POLICY}"
     assert {f"{policy}/model.safetensors", f"{policy}/tokenizer.json", "code/recops/cli.py", "model_code.py"} <= names
+    adapter = load_file(folder / policy / "adapter" / "adapter_model.safetensors")
+    assert any(name.endswith("lora_A.weight") for name in adapter)
     description = Model.load(str(folder))
     assert description.signature.inputs.input_names() == ["user_id", "candidates", "request"]
     assert description.signature.outputs.input_names() == ["user_id", "ranking", "reasons", "calls", "error"]
