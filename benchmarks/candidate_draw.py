@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from benchmarks import machine
 from recops.config.validated_splits import CandidatesConfig
 from recops.data.samples import SLICE_TYPE
 from recops.data.sampling import build_samples, taken_items, with_candidates
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=20)
     parser.add_argument("--negatives", choices=("uniform", "popularity"), default="uniform")
     arguments = parser.parse_args()
+    print(machine.described())
     rows = random_interactions(arguments.interactions, arguments.items, seed=0)
     users = pl.Series([f"AE{number:026d}" for number in range(arguments.interactions // INTERACTIONS_PER_USER)])
     items = pl.Series([f"B{number:09d}" for number in range(arguments.items)])

@@ -7,7 +7,6 @@ children, sampled every tenth of a second.
 
 import argparse
 import os
-import platform
 import resource
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ import polars as pl
 import psutil
 import yaml
 
+from benchmarks import machine
 from recops.tracking import prepare_store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -141,8 +141,7 @@ def main() -> None:
         "--folder", type=Path, default=Path("/tmp/recops-benchmark-data"), help="emptied; 1 GB per 2.5 M rows"
     )
     arguments = parser.parse_args()
-    memory = psutil.virtual_memory().total / 2**30
-    print(f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.platform()}, load {os.getloadavg()[0]:.1f}\n")
+    print(f"{machine.described()}\n")
     heads = ["rows", "raw_data s", "validated_splits s", "together s", "rows/s", "GB", "GB", "peak GB", "CPU s"]
     heads += ["pandas s", "pandas GB", "times", "pandas CPU s", "CPU times", "difference", "seconds of pandas' parts"]
     print(f"| {' | '.join(heads)} |\n|{'---:|' * len(heads)}", flush=True)

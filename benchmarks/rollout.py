@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import machine
 from recops import environment
 from recops.config.agent import AgentConfig
 from recops.config.recipe import load_recipe
@@ -35,6 +36,7 @@ def main() -> None:
     asked = parser.parse_args()
     layout = Layout(asked.root, asked.recipe)
     recipe = load_recipe(Layout(project_root(), asked.recipe).recipe_file)
+    print(f"{machine.described()}\n", flush=True)
     measure(layout, recipe.agent, recipe.seed, asked)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import machine
 from benchmarks.leave_one_out import read_leave_one_out
 from benchmarks.recbole_fit import fit_recbole
 from benchmarks.sasrec_curve import Curve, deterministic, facts, fit_curve
@@ -53,6 +54,7 @@ def main() -> None:
     config = SasrecConfig.model_validate({**SETTINGS, **changes})
     deterministic(asked.threads)
     data = read_leave_one_out(asked.data, config.max_length)
+    print(machine.described())
     print(f"{len(data.valid.targets)} users, {data.fit.num_items} items, {len(data.fit)} rows; {facts()}", flush=True)
     fits = [("recops", fit_curve(data, config, seed)) for seed in asked.seeds]
     if asked.recbole:

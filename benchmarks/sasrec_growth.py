@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import machine
+
 NUM_NEGATIVES, WIDTH, BATCH_SIZE, MAX_LENGTH, NUM_USERS, ITEMS_PER_USER = 1024, 64, 128, 50, 5_000, 10
 BYTES = 4
 
@@ -26,6 +28,7 @@ def main() -> None:
     if asked.one:
         print(json.dumps(measure(asked.one)))
         return
+    print(f"{machine.described()}\n")
     print("| Items | Sequences/s | Peak beyond torch, MB | Embeddings, optimizer, batch, MB | Ratio |")
     print("|---|---|---|---|---|")
     for number in asked.items:

@@ -5,8 +5,6 @@ nobody has asked about, one thread, after `prepare`, as the rollout does; then a
 """
 
 import argparse
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +18,7 @@ import psutil
 import torch
 from threadpoolctl import threadpool_limits
 
+from benchmarks import machine
 from benchmarks.tools_shop import write_large_shop
 from recops import environment
 from recops.config.agent import SUITES
@@ -60,7 +59,7 @@ def main() -> None:
         staged = root.with_suffix(".part")
         write_large_shop(staged, arguments.items, arguments.users)
         staged.rename(root)
-    print(f"{psutil.cpu_count()} cores, {platform.platform()}, load {os.getloadavg()[0]:.1f}\n", flush=True)
+    print(f"{machine.described()}\n", flush=True)
     agent = load_recipe(Layout(project_root(), "embedded").recipe_file).agent
     agent = agent.model_copy(update={"tools": SUITES["all"], "tool_fields": ("title", "category", "price", "rating")})
     print("| part | s | MB |\n|---|---:|---:|")

@@ -9,6 +9,7 @@ import yaml
 
 from benchmarks import candidate_draw
 from recops.config.validated_splits import CandidatesConfig
+from recops.versioning import git_commit
 from tests.pipeline.project import CHECKOUT
 
 
@@ -20,7 +21,9 @@ def test_the_benchmark_draws_and_says_how_fast(
         sys, "argv", ["candidate_draw", "--interactions", "4000", "--items", "200", "--negatives", negatives]
     )
     candidate_draw.main()
-    assert re.search(r"^[\d,]+ samples in .* M a minute$", capsys.readouterr().out, flags=re.MULTILINE)
+    told = capsys.readouterr().out
+    assert re.search(r"^[\d,]+ samples in .* M a minute$", told, flags=re.MULTILINE)
+    assert re.match(rf"commit {git_commit(Path(CHECKOUT))}, .+, \d+ cores, \d+ GiB, ", told), "what it is a timing of"
 
 
 def test_the_candidates_that_the_page_shows_are_a_section() -> None:
