@@ -6,9 +6,14 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
+
+from recops.tracking import store_uri
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RECIPE = "tiny"
@@ -93,6 +98,15 @@ class Project:
             "OMP_NUM_THREADS": "1",
             "DVC_SITE_CACHE_DIR": str(self.root / ".dvc" / "tmp" / "site"),
         }
+
+    def mlflow_runs(self, condition: str = "tags.stage LIKE '%'") -> list["Run"]:
+        """Return the runs of the small recipe in MLflow, the newest first: all of its stages', or what is asked for."""
+        from mlflow import MlflowClient  # some seconds, which tests that run nothing need not wait
+
+        client = MlflowClient(tracking_uri=store_uri(self.root))
+        experiment = client.get_experiment_by_name(RECIPE)
+        assert experiment is not None
+        return list(client.search_runs([experiment.experiment_id], filter_string=condition))
 
     def recipe(self) -> dict[str, Any]:
         """The content of the small recipe."""

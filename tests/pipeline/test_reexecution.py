@@ -6,12 +6,9 @@ import subprocess
 from typing import Any
 
 import pytest
-from mlflow import MlflowClient
-from mlflow.entities import Run
 
 from recops.paths import Layout
 from recops.pipeline_run import PIPELINE
-from recops.tracking import store_uri
 from tests.pipeline.project import RECIPE, Project
 from tests.pipeline.test_interruption import stages_of, wait_until
 
@@ -35,12 +32,6 @@ with DagsterInstance.get() as instance:
 """What the button *Re-execute, From failure* of Dagster's page asks for."""
 
 
-def runs_in_mlflow(project: Project, condition: str) -> list[Run]:
-    client = MlflowClient(tracking_uri=store_uri(project.root))
-    [experiment] = [one for one in client.search_experiments() if one.name == RECIPE]
-    return list(client.search_runs([experiment.experiment_id], filter_string=condition))
-
-
 def refresh(project: Project) -> subprocess.Popen[str]:
     return project.start("python", "-m", "recops.cli", "run", "--recipe", RECIPE, "--job", "refresh_data")
 
@@ -62,9 +53,9 @@ def test_reexecution_from_failure_makes_only_what_is_not_finished(project: Proje
     assert (again["first"], again["success"]) == ("FAILURE", True)
     assert "validated_splits" in again["made"]
     assert "raw_data" not in again["made"]
-    [made] = runs_in_mlflow(project, "tags.stage = 'raw_data'")
+    [made] = project.mlflow_runs("tags.stage = 'raw_data'")
     assert made.info.status == "FINISHED"
-    [whole] = runs_in_mlflow(project, f"tags.{PIPELINE} != ''")
+    [whole] = project.mlflow_runs(f"tags.{PIPELINE} != ''")
     assert whole.info.status == "FINISHED", "the re-execution is the same whole"
 
 
@@ -79,5 +70,5 @@ def test_a_killed_child_is_tried_again_and_what_was_finished_is_not(project: Pro
     assert "validated_splits is tried again\n" in words
     assert "killed by SIGKILL" in " ".join(words.split()), "a line may be folded"
     for stage in ("raw_data", "validated_splits"):
-        [run] = runs_in_mlflow(project, f"tags.stage = '{stage}'")
+        [run] = project.mlflow_runs(f"tags.stage = '{stage}'")
         assert run.info.status == "FINISHED", "one run of each stage, which the second attempt went on in"

@@ -27,13 +27,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 READS = [(stage.name, read) for stage in STAGES.values() for read in stage.reads]
 
 
-def runs_of(project: Project) -> list[Any]:
-    client = MlflowClient(tracking_uri=store_uri(project.root))
-    experiment = client.get_experiment_by_name(RECIPE)
-    assert experiment is not None
-    return list(client.search_runs([experiment.experiment_id], "tags.stage LIKE '%'"))
-
-
 def test_every_asset_is_made_and_the_table_is_printed(finished: FinishedRun) -> None:
     layout = Layout(finished.project.root, RECIPE)
     for name in STAGE_NAMES:
@@ -98,8 +91,8 @@ def _check_metadata(name: StageName, metadata: Any, entry: dict[str, Any]) -> No
 
 
 def test_every_stage_has_one_finished_mlflow_run_with_its_tags(finished: FinishedRun) -> None:
-    runs = {run.data.tags["stage"]: run for run in runs_of(finished.project)}
-    assert len(runs_of(finished.project)) == len(STAGE_NAMES)
+    runs = {run.data.tags["stage"]: run for run in finished.project.mlflow_runs()}
+    assert len(finished.project.mlflow_runs()) == len(STAGE_NAMES)
     for name in STAGE_NAMES:
         run = runs[name]
         entry = locked_stage(finished.project.root, name, RECIPE)
@@ -114,7 +107,7 @@ def test_every_stage_has_one_finished_mlflow_run_with_its_tags(finished: Finishe
 
 
 def test_the_runs_of_the_stages_have_one_parent_which_ended_well(finished: FinishedRun) -> None:
-    runs = runs_of(finished.project)
+    runs = finished.project.mlflow_runs()
     [parent] = {run.data.tags["mlflow.parentRunId"] for run in runs}
     whole = MlflowClient(tracking_uri=store_uri(finished.project.root)).get_run(parent)
     assert (whole.info.status, whole.info.run_name) == ("FINISHED", "pipeline")
@@ -123,7 +116,7 @@ def test_the_runs_of_the_stages_have_one_parent_which_ended_well(finished: Finis
 
 def test_a_run_holds_the_data_that_it_read_its_own_section_and_what_the_machine_did(finished: FinishedRun) -> None:
     client = MlflowClient(tracking_uri=store_uri(finished.project.root))
-    for run in runs_of(finished.project):
+    for run in finished.project.mlflow_runs():
         stage = STAGES[run.data.tags["stage"]]
         logged = {one.dataset.name: one.dataset.digest for one in run.inputs.dataset_inputs}
         data = [read for read in stage.reads if STAGES[read].root == "data"]
@@ -133,13 +126,13 @@ def test_a_run_holds_the_data_that_it_read_its_own_section_and_what_the_machine_
         files = {file.path for file in client.list_artifacts(run.info.run_id)}
         assert {"recipe.yaml", "manifest.json", "dvc.lock"} <= files
         assert ("report.html" in files) == (stage.name == "evaluation_reports")
-    assert any("system/cpu_utilization_percentage" in run.data.metrics for run in runs_of(finished.project))
+    assert any("system/cpu_utilization_percentage" in run.data.metrics for run in finished.project.mlflow_runs())
 
 
 @pytest.mark.parametrize("stage", ["grpo_model", "ppr_model", "evaluation_reports"])
 def test_episodes_are_traces_of_the_run_in_which_they_were_played(finished: FinishedRun, stage: StageName) -> None:
     client = MlflowClient(tracking_uri=store_uri(finished.project.root))
-    [run] = [run for run in runs_of(finished.project) if run.data.tags["stage"] == stage]
+    [run] = [run for run in finished.project.mlflow_runs() if run.data.tags["stage"] == stage]
     traces = client.search_traces(locations=[run.info.experiment_id], run_id=run.info.run_id, max_results=100)
     assert traces
     if stage != "evaluation_reports":
@@ -154,7 +147,7 @@ def test_episodes_are_traces_of_the_run_in_which_they_were_played(finished: Fini
 def test_the_final_policy_is_registered_as_the_challenger(finished: FinishedRun) -> None:
     client = MlflowClient(tracking_uri=store_uri(finished.project.root))
     version = client.get_model_version_by_alias(RECIPE, "challenger")
-    made = {run.data.tags["stage"]: run.info.run_id for run in runs_of(finished.project)}
+    made = {run.data.tags["stage"]: run.info.run_id for run in finished.project.mlflow_runs()}
     for stage in ("ppr_model", "evaluation_reports"):
         assert version.tags[f"{stage}_run"] == made[stage]
     assert list(client.get_registered_model(RECIPE).aliases) == ["challenger"]
@@ -162,7 +155,7 @@ def test_the_final_policy_is_registered_as_the_challenger(finished: FinishedRun)
 
 def test_a_trainings_curve_and_report_are_in_mlflow(finished: FinishedRun) -> None:
     client = MlflowClient(tracking_uri=store_uri(finished.project.root))
-    [run] = [run for run in runs_of(finished.project) if run.data.tags["stage"] == "grpo_model"]
+    [run] = [run for run in finished.project.mlflow_runs() if run.data.tags["stage"] == "grpo_model"]
     steps = {metric.step for name in run.data.metrics for metric in client.get_metric_history(run.info.run_id, name)}
     assert len(steps) > 1
     assert {"report.json", "manifest.json", "dvc.lock.json"} <= {
