@@ -149,7 +149,7 @@ def _write(scene: Scene, found: _Measured, metrics: dict[str, Any]) -> Evaluatio
     details["learned"] = _learned(scene, comparison)
     details["constrained_answers"] = _constrained(scene, found.valid)
     details["injection"] = found.effects
-    details["pair_accuracy"] = pair_accuracy(scene.folders["ppr_model"])
+    details["pair_accuracy"] = pair_accuracy(scene.folders["ppr_model"], config.confidence)
     further = further_results(found.further, config, num_ranked, seed)
     curves = read_curves({**scene.folders, **scene.llm_baselines.curves})
     write_json(out / "metrics.json", metrics)
